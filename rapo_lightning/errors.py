@@ -1,0 +1,72 @@
+"""The exceptions of the suite. Each is raised with one line that a user can act on.
+
+    RapoError
+    ├── ConfigError       a configuration or a command line is wrong; carries every problem found (exit code 2)
+    ├── InputError        a prompt file or another input is wrong (exit code 2)
+    ├── WeightsError      weights are missing, foreign or would run code (exit code 2)
+    ├── RunFolderError    the run folder cannot be written, is in use, or belongs to another configuration (exit code 2)
+    ├── RecordError       a record cannot be read: torn, of a newer schema, or not ours (exit code 1)
+    ├── PartError         a part broke its contract, e.g. returned the wrong number of items (exit code 1)
+    └── VideoError        a video cannot be read or written (exit code 1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "ConfigError",
+    "InputError",
+    "PartError",
+    "RapoError",
+    "RecordError",
+    "RunFolderError",
+    "VideoError",
+    "WeightsError",
+]
+
+
+class RapoError(Exception):
+    """Base of every error the suite raises on purpose; ``exit_code`` is what the command line returns."""
+
+    exit_code = 1
+
+
+class ConfigError(RapoError):
+    """One or more problems of a configuration, each written ``file:line: key: what is wrong``."""
+
+    exit_code = 2
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class InputError(RapoError):
+    """A prompt file or another input cannot be used."""
+
+    exit_code = 2
+
+
+class WeightsError(RapoError):
+    """Weights are missing, of another kind, or ask to run code."""
+
+    exit_code = 2
+
+
+class RunFolderError(RapoError):
+    """A run folder cannot be used."""
+
+    exit_code = 2
+
+
+class RecordError(RapoError):
+    """A record on disk cannot be read."""
+
+
+class PartError(RapoError):
+    """A part broke the contract of its protocol."""
+
+
+class VideoError(RapoError):
+    """A video file cannot be read or written."""

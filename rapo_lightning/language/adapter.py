@@ -1,0 +1,122 @@
+"""LoRA adapters in PEFT's own file layout: attach, save, load and merge.
+
+A saved folder holds ``adapter_model.safetensors``, ``adapter_config.json``, the tokenizer and its chat template, so that PEFT
+and vLLM (``--lora-modules name=folder``) read it as it is, and the text format it was trained with stays with its weights.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rapo_lightning.errors import WeightsError
+from rapo_lightning.weights import refuse_code, split_revision
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["LINEAR_LAYERS", "attach", "base_name", "load", "merge", "save", "split"]
+
+#: Every linear layer of a Llama, Mistral or Qwen block (the targets of Open-Sora-Plan's refiner, RAPO's nearest relative).
+LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def attach(
+    model: PreTrainedModel,
+    *,
+    rank: int = 64,
+    alpha: int = 64,
+    dropout: float = 0.1,
+    layers: tuple[str, ...] = LINEAR_LAYERS,
+) -> PeftModel:
+    """``model`` with a new, trainable adapter that changes nothing yet; the model's own weights are frozen.
+
+    The default rank is the paper's (RAPO++ section 5.2), which gives no more; the rest is Open-Sora-Plan's.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(layers), task_type="CAUSAL_LM")
+    with _known_warnings():
+        return get_peft_model(model, config)
+
+
+def save(model: PeftModel, folder: str | Path, *, base: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Writes the adapter and the tokenizer into ``folder``; ``base`` is the reference of the model that it belongs to."""
+    config = model.peft_config["default"]
+    config.base_model_name_or_path, config.revision = split(base)
+    # PEFT would otherwise ask the hub whether the vocabulary has grown.
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    tokenizer.save_pretrained(str(folder))
+
+
+def load(model: PreTrainedModel, folder: str | Path, *, base: str, trainable: bool = False) -> PeftModel:
+    """``model`` with the adapter saved in ``folder``.
+
+    ``base`` is the reference that ``model`` was loaded from. An adapter of another base, of another kind than LoRA, not in
+    safetensors, with code, or with weights that do not fit raises `WeightsError`.
+    """
+    from peft import PeftModel
+
+    refuse_code(folder)
+    config = _read_config(Path(folder))
+    own = str(config.get("base_model_name_or_path") or "")
+    if own and base_name(own).casefold() != base_name(base).casefold():
+        raise WeightsError(f"{folder}: this adapter belongs to the base model {base_name(own)!r}, not to {base_name(base)!r}")
+    try:
+        with _known_warnings():
+            return PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+    except (RuntimeError, ValueError, UserWarning) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise WeightsError(f"{folder}: the adapter's weights do not fit the model {base_name(base)!r}: {reason}") from error
+
+
+def merge(model: PeftModel) -> PreTrainedModel:
+    """The base model with the adapter's weights added into its own; answers as before, and is saved like any model."""
+    merged: PreTrainedModel = model.merge_and_unload()
+    return merged
+
+
+def base_name(reference: str) -> str:
+    """A model's bare name, whether it is written as a hub id, a folder or a hub cache snapshot, with or without ``@revision``.
+
+    ``Qwen/Qwen2.5-7B-Instruct@main``, ``ckpt/Qwen2.5-7B-Instruct/`` and
+    ``.../models--Qwen--Qwen2.5-7B-Instruct/snapshots/0a1b`` are all ``Qwen2.5-7B-Instruct``.
+    """
+    parts = [part for part in re.split(r"[/\\]", split(reference)[0]) if part]
+    for part in parts:
+        if part.startswith("models--"):
+            return part.rsplit("--", 1)[-1]
+    return parts[-1]
+
+
+def split(reference: str) -> tuple[str, str | None]:
+    """A reference's name and its ``@revision``; a folder's name may hold an ``@`` of its own."""
+    return (reference, None) if Path(reference).is_dir() else split_revision(reference)
+
+
+@contextmanager
+def _known_warnings() -> Iterator[None]:
+    """Silences what no user can mend, and makes an error of what PEFT only warns about."""
+    with warnings.catch_warnings():
+        # PEFT 0.21 reads a property that transformers 5.2x has renamed.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        warnings.filterwarnings("error", message="Found missing adapter keys")
+        yield
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder}: no adapter can be read here: {error}") from error
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        raise WeightsError(f"{folder}: adapter_config.json does not describe a LoRA adapter")
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise WeightsError(f"{folder}: adapter_model.safetensors is missing")
+    return config

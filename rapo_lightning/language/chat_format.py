@@ -1,0 +1,82 @@
+"""A model's chat format: conversations to tokens and answers back to text, through its tokenizer and chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from rapo_lightning.errors import WeightsError
+from rapo_lightning.types import Failure, Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["ChatFormat"]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatFormat:
+    """A tokenizer with its chat template; ``markers`` are the control tokens, which no message may contain."""
+
+    tokenizer: PreTrainedTokenizerBase
+    enable_thinking: bool
+    markers: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None, *, enable_thinking: bool = False, name: str
+    ) -> ChatFormat:
+        """The format of ``tokenizer``, with ``chat_template`` in place of its own when one is given.
+
+        ``name`` is the model's, for the `WeightsError` raised when there is no chat template at all.
+        """
+        if chat_template is not None:
+            tokenizer.chat_template = chat_template
+        if not tokenizer.chat_template:
+            raise WeightsError(f"{name}: the tokenizer has no chat template (a base model?); use an instruct model or give one")
+        special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        markers = special.union(tokenizer.all_special_tokens)
+        return cls(tokenizer=tokenizer, enable_thinking=enable_thinking, markers=tuple(sorted(filter(None, markers))))
+
+    def encode(self, conversation: Sequence[Message]) -> list[int] | Failure:
+        """The tokens of a conversation, up to where the answer begins; a `Failure` when the template refuses it.
+
+        The template writes the control tokens (a start token among them, where the model has one), so nothing is added to them.
+        Where a template knows no system role, the system message opens the first message of the user.
+        """
+        from jinja2 import TemplateError
+
+        messages = [{"role": message["role"], "content": self._harmless(message["content"])} for message in conversation]
+        try:
+            return self._apply(messages)
+        except TemplateError as error:
+            if len(messages) < 2 or messages[0]["role"] != "system":
+                return Failure(error=f"the chat template refuses the conversation: {error}")
+        first = {"role": messages[1]["role"], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
+        try:
+            return self._apply([first, *messages[2:]])
+        except TemplateError as error:
+            return Failure(error=f"the chat template refuses the conversation: {error}")
+
+    def decode(self, tokens: list[int]) -> str:
+        """The text of an answer, without control tokens and otherwise as it was written."""
+        text = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        assert isinstance(text, str)
+        return text
+
+    def _apply(self, messages: list[dict[str, str]]) -> list[int]:
+        tokens = self.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=False, enable_thinking=self.enable_thinking
+        )
+        return list(tokens)
+
+    def _harmless(self, text: str) -> str:
+        """``text`` without control tokens: a caption or a critique must not be able to end its own message."""
+        before = None
+        while before != text:
+            before = text
+            for marker in self.markers:
+                text = text.replace(marker, "")
+        return text

@@ -1,0 +1,61 @@
+"""The chat form of the tiny language model and judge: ChatML, as the Qwen models have it, and their tokenizers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from rapo_lightning.shapes.tokens import train_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+__all__ = ["END", "IMAGE", "PAD", "VIDEO", "VISION_END", "VISION_START", "answer_batch", "chat_tokenizer"]
+
+PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+VISION_START, VISION_END, VIDEO, IMAGE = "<|vision_start|>", "<|vision_end|>", "<|video_pad|>", "<|image_pad|>"
+_TEMPLATE = """\
+{%- for message in messages -%}
+<|im_start|>{{ message.role }}
+{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content -%}
+{% if part.type == 'video' %}<|vision_start|><|video_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}
+{%- endfor %}{% endif %}<|im_end|>
+{% endfor -%}
+{%- if add_generation_prompt -%}<|im_start|>assistant
+{% endif -%}
+"""
+
+
+def chat_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A tokenizer with ChatML's marks and the places of images and videos, trained on ``texts``."""
+    tokenizer = train_tokenizer(
+        texts,
+        vocabulary,
+        pad=PAD,
+        end=END,
+        special=(START, VISION_START, VISION_END, VIDEO, IMAGE),
+        prefix_space=False,
+    )
+    tokenizer.chat_template = _TEMPLATE
+    return tokenizer
+
+
+def answer_batch(
+    tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], answers: Sequence[str], length: int
+) -> tuple[Tensor, Tensor]:
+    """Token ids (N, length) int16, padded on the right, and where the answer's tokens are, (N, length) bool.
+
+    Rows longer than ``length`` are dropped, since a cut answer teaches to stop early.
+    """
+    heads = tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
+    tails = tokenizer([answer + END for answer in answers], add_special_tokens=False)["input_ids"]
+    rows = [(head, tail) for head, tail in zip(heads, tails, strict=True) if len(head) + len(tail) <= length]
+    tokens = torch.full((len(rows), length), int(tokenizer.pad_token_id), dtype=torch.int16)
+    answer = torch.zeros((len(rows), length), dtype=torch.bool)
+    for index, (head, tail) in enumerate(rows):
+        tokens[index, : len(head) + len(tail)] = torch.tensor(head + tail, dtype=torch.int16)
+        answer[index, len(head) : len(head) + len(tail)] = True
+    return tokens, answer

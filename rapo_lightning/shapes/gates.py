@@ -1,0 +1,109 @@
+"""Measures the tiny stack's gates: what the verifier reads off reconstructions and off videos made from captions and user prompts.
+
+    python -m rapo_lightning.shapes.gates --video ckpt/shapes/video --count 500
+
+Prints one JSON line a gate. ``right`` is the share of videos in which everything asked for is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rapo_lightning.shapes.captions import caption, state, user_prompt
+from rapo_lightning.shapes.dataset import arranged_scenes
+from rapo_lightning.shapes.generated import load_pipeline, read_all, sample_videos
+from rapo_lightning.shapes.scene import Scene, Split
+from rapo_lightning.shapes.train_autoencoder import frames_to_input
+from rapo_lightning.shapes.verify import Reading, all_right, check
+
+__all__ = ["by_attribute", "prompt_gates", "reconstruction_gate", "share_right"]
+
+
+def share_right(readings: Sequence[Reading], asked: Sequence[Scene]) -> float:
+    """The share of videos in which the verifier finds everything asked for (undecided counts as not found)."""
+    return float(np.mean([all_right(check(r, s)) is True for r, s in zip(readings, asked, strict=True)]))
+
+
+def by_attribute(readings: Sequence[Reading], asked: Sequence[Scene]) -> dict[str, float]:
+    """For each kind of attribute (``colour``, ``place``, ...) the share of stated ones that the verifier finds."""
+    found: Mapping[str, list[bool]] = defaultdict(list)
+    for reading, scene in zip(readings, asked, strict=True):
+        for name, value in check(reading, scene).items():
+            found[name.split(".")[-1]].append(value is True)
+    return {name: round(float(np.mean(values)), 4) for name, values in sorted(found.items())}
+
+
+@torch.no_grad()
+def reconstruction_gate(vae: Any, count: int, device: str, workers: int = 1) -> dict[str, Any]:
+    """What the verifier reads off autoencoder reconstructions of rendered test scenes."""
+    data = arranged_scenes(count, "test", 77, workers).to(device)
+    mean = torch.tensor(vae.config.latents_mean)
+    assert mean.numel() == vae.config.z_dim
+    parts = []
+    for chunk in data.chunks(64):
+        decoded = vae.decode(vae.encode(frames_to_input(data.frames(chunk)[0])).latent_dist.mean).sample
+        parts.append(((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1).cpu())
+    readings = read_all(torch.cat(parts), workers)
+    return {
+        "gate": "reconstruction",
+        "videos": count,
+        "right": round(share_right(readings, data.scenes), 4),
+        "by_attribute": by_attribute(readings, data.scenes),
+    }
+
+
+def prompt_gates(
+    pipeline: Any, count: int, *, steps: int, guidance: float, split: Split, seed: int = 0, workers: int = 1
+) -> list[dict[str, Any]]:
+    """Oracle captions (one and two objects) and user prompts of the same scenes with the same noise."""
+    results = []
+    for objects in (1, 2):
+        scenes = arranged_scenes(count, split, 78 + objects, workers, objects).scenes
+        rng = np.random.default_rng(seed)
+        stated = [state(scene, rng) for scene in scenes]
+        prompts = [user_prompt(scene, rng) for scene in stated]
+        seeds = [seed + number for number in range(count)]
+        for name, texts in (("caption", [caption(scene) for scene in scenes]), ("user prompt", prompts)):
+            videos = sample_videos(pipeline, texts, seeds, steps=steps, guidance=guidance)
+            readings = read_all(videos, workers)
+            results.append(
+                {
+                    "gate": name,
+                    "objects": objects,
+                    "split": split,
+                    "videos": count,
+                    "right": round(share_right(readings, stated), 4),
+                    "right_of_whole_scene": round(share_right(readings, scenes), 4),
+                    "by_attribute": by_attribute(readings, scenes if name == "caption" else stated),
+                }
+            )
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--video", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    a = parser.parse_args()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    pipeline = load_pipeline(a.video, a.device)
+    print(json.dumps(reconstruction_gate(pipeline.vae, a.count, a.device, a.workers)), flush=True)
+    for line in prompt_gates(pipeline, a.count, steps=a.steps, guidance=a.guidance, split=a.split, workers=a.workers):
+        print(json.dumps(line | {"steps": a.steps, "guidance": a.guidance}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

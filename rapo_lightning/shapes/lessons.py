@@ -1,0 +1,185 @@
+"""The tiny language model's tasks: conversations in the suite's own templates, with the answers it should give.
+
+It learns what Stage 1 and Stage 2 ask of a chat model: rewrite a prompt given everything tried and criticised, restyle, expand,
+merge a detail, list what a caption holds, choose the better of two prompts. All from the training split; critiques are imagined.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from rapo_lightning.rewriters.memory import conversation
+from rapo_lightning.shapes.captions import ACTION, ATMOSPHERE, PACE, PLACE, caption, details, state, user_prompt
+from rapo_lightning.shapes.critique import critique
+from rapo_lightning.shapes.scene import ACTIONS, ATMOSPHERES, PLACES, RELATIONS, SIZES, SPEEDS, TRANSLATIONS, Item, Scene, sample
+from rapo_lightning.templates import Template
+from rapo_lightning.types import Candidate, Feedback, Message, Prompt, Trajectory
+
+__all__ = ["STYLE", "complete", "lesson"]
+
+#: How Stage 1 describes the captions' style to a language model.
+STYLE = "A smooth animated clip of a place and its light, then how many objects and which, then how each one moves."
+_MAX_WORDS = 120
+_PLAIN_WORDS = 30
+
+Lesson = tuple[list[Message], str]
+
+
+def complete(stated: Scene, rng: np.random.Generator) -> Scene:
+    """A full scene that holds everything ``stated``; what was left unsaid is filled in."""
+
+    def pick(value: str | None, values: tuple[str, ...]) -> str:
+        return value or values[int(rng.integers(len(values)))]
+
+    items = []
+    for item in stated.items:
+        action = pick(item.action, ACTIONS)
+        speed = pick(item.speed, SPEEDS) if action in TRANSLATIONS else None
+        items.append(replace(item, size=pick(item.size, SIZES), action=action, speed=speed))
+    relation = pick(stated.relation, RELATIONS) if len(items) == 2 else None
+    return Scene(
+        items=tuple(items),
+        place=pick(stated.place, PLACES),
+        atmosphere=pick(stated.atmosphere, ATMOSPHERES),
+        relation=relation,
+    )
+
+
+def lesson(rng: np.random.Generator, templates: dict[str, Template]) -> Lesson:
+    """One conversation and its answer; three in five are rewrites."""
+    scene = sample(rng, "train")
+    stated = state(scene, rng)
+    request = user_prompt(stated, rng)
+    tasks: list[tuple[float, Callable[..., Lesson]]] = [
+        (0.60, _rewrite),
+        (0.14, _refactor),
+        (0.05, _naive),
+        (0.08, _merge),
+        (0.07, _extract),
+        (0.06, _select),
+    ]
+    task = tasks[int(rng.choice(len(tasks), p=[share for share, _ in tasks]))][1]
+    return task(rng, templates, stated, request)
+
+
+def _rewrite(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
+    tries = [_tried(0, request, stated, rng)]
+    filled = complete(stated, rng)
+    for round in range(1, int(rng.integers(0, 4)) + 1):
+        extra = _stressed(filled, tries[-1][1], rng) if round > 1 else ()
+        tries.append(_tried(round, caption(filled, extra), stated, rng))
+        if rng.random() < 0.7:
+            filled = complete(stated, rng)
+    candidates = tuple(candidate for candidate, _ in tries)
+    best = max(candidates, key=lambda candidate: (candidate.reward or 0.0, -candidate.round))
+    trajectory = Trajectory(prompt=Prompt.of(request), candidates=candidates, best=best)
+    told = {candidate.text for candidate in candidates}
+    while True:
+        answer = caption(filled, _stressed(filled, tries[-1][1], rng) if len(tries) > 1 else ())
+        if answer not in told:
+            break
+        filled = complete(stated, rng)
+        told.discard(answer) if rng.random() < 0.2 else None
+    return conversation(trajectory, templates["rewrite"], max_words=_MAX_WORDS), answer
+
+
+def _tried(round: int, text: str, stated: Scene, rng: np.random.Generator) -> tuple[Candidate, list[str]]:
+    """A candidate with an imagined judgement, and the names of the attributes it got wrong."""
+    names = [name for name in stated.attributes() if name != "count"]
+    wrong = [name for name in names if rng.random() < (0.35 if round == 0 else 0.15)]
+    count = len(stated.items)
+    if rng.random() < 0.1:
+        count = 3 - count if count == 1 or rng.random() < 0.7 else 0
+    checks = {"count": count == len(stated.items)} | {name: name not in wrong for name in names}
+    score, told = critique(stated, checks, count)
+    score = float(np.clip(score + rng.normal(0, 0.06), 0, 1))
+    feedback = Feedback(judge="alignment", score=score, critique=told, seed=0)
+    identity = f"r{round}-{round:08x}"
+    return (
+        Candidate(
+            id=identity,
+            prompt_id="p",
+            round=round,
+            text=text,
+            origin="rewrite" if round else "user",
+            feedback=(feedback,),
+            reward=score,
+        ),
+        wrong,
+    )
+
+
+def _stressed(scene: Scene, wrong: list[str], rng: np.random.Generator) -> tuple[str, ...]:
+    """Up to two closing sentences: on what the last try got wrong, else on anything."""
+    sentences = details(scene)
+    chosen = [sentences[name] for name in wrong if name in sentences][:2]
+    if not chosen and rng.random() < 0.5:
+        chosen = [list(sentences.values())[int(rng.integers(len(sentences)))]]
+    return tuple(chosen)
+
+
+def _refactor(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
+    scene = complete(stated, rng)
+    if rng.random() < 0.5:
+        request = _joined(request, scene, rng)[1]
+    return templates["refactor"].messages(style=STYLE, sentence=request), caption(scene)
+
+
+def _naive(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
+    nouns = [f"a {_noun(item)} that {ACTION[item.action]}" if item.action else f"a {_noun(item)}" for item in stated.items]
+    text = f"A video of {' and '.join(nouns)}"
+    if stated.place:
+        text += f" over {PLACE[stated.place]}"
+    if stated.atmosphere:
+        text += f" {ATMOSPHERE[stated.atmosphere]}"
+    return templates["naive"].messages(style=STYLE, request=request, words=str(_PLAIN_WORDS)), f"{text}."
+
+
+def _merge(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
+    modifier, joined = _joined(request, complete(stated, rng), rng)
+    return templates["merge"].messages(body=request, modifier=modifier), joined
+
+
+def _joined(request: str, scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
+    """A phrase of ``scene`` as the relation graph holds it, and one sentence of the request and the phrase."""
+    phrases = [PLACE[str(scene.place)], ATMOSPHERE[str(scene.atmosphere)]]
+    phrases += [ACTION[str(item.action)] for item in scene.items if not item.speed]
+    phrases += [f"{ACTION[str(item.action)]} {PACE[item.speed]}" for item in scene.items if item.speed]
+    modifier = phrases[int(rng.integers(len(phrases)))]
+    return modifier, f"{request.rstrip('.')}, {modifier}."
+
+
+def _extract(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
+    scene = complete(stated, rng)
+    actions = [ACTION[str(i.action)] + (f" {PACE[i.speed]}" if i.speed else "") for i in scene.items]
+    parts = {
+        "scenes": [PLACE[str(scene.place)]],
+        "subjects": [f"a {_noun(item)}" for item in scene.items],
+        "actions": list(dict.fromkeys(actions)),
+        "atmosphere": [ATMOSPHERE[str(scene.atmosphere)]],
+    }
+    return templates["extract"].messages(caption=caption(scene)), json.dumps(parts)
+
+
+def _select(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
+    good = caption(complete(stated, rng))
+    other = request if rng.random() < 0.4 else caption(complete(_altered(stated, rng), rng))
+    first = rng.random() < 0.5
+    a, b = (good, other) if first else (other, good)
+    return templates["select"].messages(request=request, a=a, b=b), "A" if first else "B"
+
+
+def _altered(stated: Scene, rng: np.random.Generator) -> Scene:
+    """``stated`` with the first object of another random scene: a prompt that lost what was asked for."""
+    other = sample(rng, "train", objects=1).items[0]
+    first = stated.items[0]
+    changed = replace(first, colour=other.colour) if other.colour != first.colour else replace(first, shape=other.shape)
+    return replace(stated, items=(changed, *stated.items[1:]))
+
+
+def _noun(item: Item) -> str:
+    return " ".join(word for word in (item.size, item.colour, item.shape) if word)

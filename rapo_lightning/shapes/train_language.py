@@ -1,0 +1,143 @@
+"""Trains the tiny language model (Qwen2, with a chat template) on the suite's own templates.
+
+    python -m rapo_lightning.shapes.train_language --out build/language
+    python -m rapo_lightning.shapes.train_language --out build/language --small
+
+Cross-entropy on the answer's tokens only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rapo_lightning.shapes.chat import END, PAD, answer_batch, chat_tokenizer
+from rapo_lightning.shapes.fit import Fit, fit
+from rapo_lightning.shapes.lessons import lesson
+from rapo_lightning.templates import Template
+from rapo_lightning.types import Message
+
+__all__ = ["language_model", "train"]
+
+LENGTH = 704  # tokens of the longest conversation
+_PART = 4096
+
+
+def language_model(vocabulary: int, end: int, pad: int, small: bool = False) -> Any:
+    """A fresh Qwen2 causal language model of about 5 M parameters."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    return Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=vocabulary,
+            hidden_size=32 if small else 256,
+            intermediate_size=64 if small else 768,
+            num_hidden_layers=1 if small else 6,
+            num_attention_heads=1 if small else 4,
+            num_key_value_heads=1 if small else 4,
+            max_position_embeddings=2048,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=end,
+            pad_token_id=pad,
+        )
+    )
+
+
+def lessons(count: int, seed: int, workers: int) -> list[tuple[list[Message], str]]:
+    """``count`` conversations with answers, the same for any number of ``workers``."""
+    tasks = [(min(_PART, count - start), seed * 1_000_003 + start) for start in range(0, count, _PART)]
+    if workers > 1 and len(tasks) > 1:
+        with ProcessPoolExecutor(min(workers, len(tasks))) as pool:
+            return [item for part in pool.map(_part, tasks) for item in part]
+    return [item for task in tasks for item in _part(task)]
+
+
+def train(
+    out: Path, *, options: Fit, batch_size: int, examples: int, workers: int, device: str, small: bool
+) -> dict[str, Any]:
+    """Train and save model and tokenizer to ``out``."""
+    torch.manual_seed(options.seed)
+    began = time.perf_counter()
+    data = lessons(examples, options.seed, workers)
+    sample = data[: min(len(data), 8000)]
+    tokenizer = chat_tokenizer([m["content"] for messages, _ in sample for m in messages] + [a for _, a in sample], 1600)
+    prompts = [
+        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) for messages, _ in data
+    ]
+    tokens, answer = (t.to(device) for t in answer_batch(tokenizer, prompts, [a for _, a in data], LENGTH))
+    line = {"name": "language", "examples": len(tokens), "dropped": len(data) - len(tokens)}
+    print(json.dumps(line | {"seconds": round(time.perf_counter() - began, 1)}), flush=True)
+    end, pad = (int(tokenizer.convert_tokens_to_ids(token)) for token in (END, PAD))
+    model = language_model(len(tokenizer), end, pad, small).to(device)
+
+    def batch(step: int) -> tuple[Tensor, ...]:
+        generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
+        index = torch.randint(len(tokens), (batch_size,), generator=generator, device=device)
+        return tokens[index].long(), answer[index]
+
+    def loss(words: Tensor, answered: Tensor) -> Tensor:
+        with torch.autocast(words.device.type, torch.bfloat16, enabled=words.is_cuda, cache_enabled=False):
+            # Rows are padded on the right and attention is causal: the padding cannot be seen.
+            hidden = model.model(input_ids=words, use_cache=False).last_hidden_state
+            logits = model.lm_head(hidden[:, :-1])
+        errors = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), words[:, 1:].flatten(), reduction="none")
+        weight = answered[:, 1:].flatten()
+        return (errors * weight).sum() / weight.sum()
+
+    result: dict[str, Any] = fit("language", model, batch, loss, options, out)
+    result["parameters"] = sum(p.numel() for p in model.parameters())
+    model.half().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return result
+
+
+def _part(task: tuple[int, int]) -> list[tuple[list[Message], str]]:
+    count, seed = task
+    rng = np.random.default_rng(seed)
+    templates = {name: Template.load(name) for name in ("rewrite", "refactor", "naive", "merge", "extract", "select")}
+    return [lesson(rng, templates) for _ in range(count)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--small", action="store_true", help="a tiny model and few steps, to try the script")
+    parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--minutes", type=float, default=0.0, help="shorten the training to this many minutes")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--examples", type=int, default=262_144)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--no-graph", action="store_true", help="do not capture the step as a CUDA graph")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    a = parser.parse_args()
+    torch.backends.cuda.matmul.allow_tf32 = True
+    if a.small:
+        a.steps, a.batch_size, a.examples = min(a.steps, 4), 2, 64
+    options = Fit(
+        steps=a.steps, rate=a.rate, minutes=a.minutes, seed=a.seed, warm_up=500, graph=not a.no_graph, weight_decay=0.05
+    )
+    result = train(
+        a.out,
+        options=options,
+        batch_size=a.batch_size,
+        examples=a.examples,
+        workers=a.workers,
+        device=a.device,
+        small=a.small,
+    )
+    print(json.dumps({"name": "language"} | result))
+
+
+if __name__ == "__main__":
+    main()

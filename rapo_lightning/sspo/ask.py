@@ -1,0 +1,43 @@
+"""Calls a part for a batch and keeps its promise: one answer an item, and a failure is an answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from rapo_lightning.errors import PartError, RapoError
+from rapo_lightning.types import Failure
+
+__all__ = ["ask"]
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+def ask(method: Callable[..., Sequence[T]], *columns: Sequence[object]) -> list[T | Failure]:
+    """``method(*columns)``, one answer an item; no call when there are no items.
+
+    An ordinary exception becomes a `Failure` of every item, as the part did not say whose it was; it is logged with its trace.
+    The suite's own errors, which concern the whole run, and a lack of memory pass through.
+
+    Raises:
+        PartError: the part returned another number of answers than there are items.
+    """
+    count = len(columns[0])
+    if not count:
+        return []
+    try:
+        answers: list[T | Failure] = list(method(*columns))
+    except (RapoError, MemoryError):
+        raise
+    except Exception as error:
+        _log.warning("%s failed for a batch of %d", _name(method), count, exc_info=True)
+        return [Failure(error=f"{type(error).__name__}: {error}")] * count
+    if len(answers) != count:
+        raise PartError(f"{_name(method)} returned {len(answers)} answers for {count} items")
+    return answers
+
+
+def _name(method: Callable[..., object]) -> str:
+    return getattr(method, "__qualname__", repr(method))

@@ -1,0 +1,69 @@
+"""Conversations to tokens: the template is applied once, and no message can write control tokens."""
+
+from __future__ import annotations
+
+import pytest
+
+from rapo_lightning.errors import WeightsError
+from rapo_lightning.language.chat_format import ChatFormat
+from rapo_lightning.types import Failure
+from tests.tiny_language import FAMILIES, tiny_tokenizer
+
+ASK = [{"role": "system", "content": "you write"}, {"role": "user", "content": "a red ball"}]
+
+
+def text_of(family: str, conversation: list[dict[str, str]], **options: bool) -> str:
+    tokens = ChatFormat.of(tiny_tokenizer(family), name=family, **options).encode(conversation)
+    assert not isinstance(tokens, Failure)
+    return str(tiny_tokenizer(family).decode(tokens, clean_up_tokenization_spaces=False))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_encoded_conversation_ends_where_the_answer_begins(family: str) -> None:
+    assert text_of(family, ASK, enable_thinking=True).endswith("a red ball<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_the_start_token_is_written_once() -> None:
+    """The published release tokenises the template's text again and gets two (defect 20)."""
+    assert text_of("llama", ASK).count("<|begin|>") == 1
+    assert tiny_tokenizer("llama")("x")["input_ids"][0] == tiny_tokenizer("llama").bos_token_id
+
+
+def test_thinking_is_passed_to_the_template() -> None:
+    assert "<think>" in text_of("qwen3", ASK)
+    assert "<think>" not in text_of("qwen3", ASK, enable_thinking=True)
+
+
+def test_a_template_without_system_role_gets_the_text_in_the_first_message() -> None:
+    assert text_of("mistral", ASK).startswith("<|im_start|>user\nyou write\n\na red ball<|im_end|>")
+
+
+def test_a_conversation_that_the_template_refuses_fails() -> None:
+    format = ChatFormat.of(tiny_tokenizer("mistral"), name="mistral")
+    assert isinstance(format.encode(ASK[:1]), Failure)
+    strict = ChatFormat.of(tiny_tokenizer(), "{{ raise_exception('never') }}", name="strict")
+    failure = strict.encode(ASK)
+    assert isinstance(failure, Failure)
+    assert "never" in failure.error
+
+
+@pytest.mark.parametrize("content", ["a<|im_end|>b", "a<|im_<|im_end|>end|>b", "<|begin|>ab"])
+def test_control_tokens_in_a_message_are_taken_out(content: str) -> None:
+    """A critique or a caption must not be able to end its message and begin another."""
+    assert text_of("qwen2", [{"role": "user", "content": content}]).startswith("<|im_start|>user\nab<|im_end|>")
+
+
+def test_decode_leaves_blanks_alone_and_control_tokens_out() -> None:
+    format = ChatFormat.of(tiny_tokenizer(), name="x")
+    tokens = tiny_tokenizer().encode("a ball , it 's red .<|im_end|>", add_special_tokens=False)
+    assert format.decode(tokens) == "a ball , it 's red ."
+
+
+def test_without_a_chat_template() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = None
+    with pytest.raises(WeightsError, match=r"base-model: .*no chat template"):
+        ChatFormat.of(tokenizer, name="base-model")
+    assert ChatFormat.of(tokenizer, "{{ messages[0].content }}", name="base-model").encode(ASK) == tokenizer.encode(
+        "you write", add_special_tokens=False
+    )
