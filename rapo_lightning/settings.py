@@ -16,9 +16,10 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
+from rapo_lightning.class_paths import class_path_problems
 from rapo_lightning.config import read, validate
 from rapo_lightning.errors import ConfigError
-from rapo_lightning.parts import Builder, class_path_problems
+from rapo_lightning.parts import Builder
 from rapo_lightning.positions import Positions
 from rapo_lightning.protocols import Augmenter, Generator, Judge, Reward, Rewriter, Selection
 from rapo_lightning.sections import OptimizeConfig

@@ -1,8 +1,8 @@
 """Splits dense optical flow into the camera's motion and what moves against it.
 
 The camera's motion is the similarity (shift, zoom, roll) that most of the picture follows, fitted by RANSAC. A pixel then moves
-by itself only where the camera's motion explains its change worse than its own flow does: flow in flat areas is guesswork that the
-flow methods fill in from the neighbourhood.
+by itself only where the camera's motion explains its change worse than its own flow does: flow in flat areas is guesswork that
+the flow methods fill in from the neighbourhood.
 
 Shapes: H x W pixels; flow in pixels, x right and y down; brightness in levels of 255.
 """
@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MIN_AREA", "SplitFlow", "split_flow"]
+__all__ = ["SplitFlow", "follow", "split_flow"]
+
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 #: Flow below this is noise: in pixels, and as a share of the diagonal.
 MIN_PIXELS, MIN_SHARE = 0.25, 0.0006
@@ -28,7 +30,8 @@ MIN_AREA = 0.002
 MARGIN = 0.03
 #: The camera's motion is that of at least this share of the picture; else there is none.
 MIN_BACKGROUND = 0.4
-#: A window of pixels is flat below this mean gradient, and equally well explained within this difference (levels).
+#: A window of pixels is flat below this mean gradient (levels), and explained equally well within this difference plus half of
+#: what is unexplained anyway, i.e. noise.
 FLAT, EQUAL, WINDOW = 2.0, 1.5, (5, 5)
 
 
@@ -63,11 +66,11 @@ def split_flow(before_HW: NDArray[np.uint8], after_HW: NDArray[np.uint8], flow_H
     measured_HW = _inside(target_HW2) & _inside(grid_HW2)
 
     def unexplained(by_HW2: NDArray[np.float32]) -> NDArray[np.float32]:
-        warped_HW = cv2.remap(after_HW, by_HW2, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(cv2.blur(cv2.absdiff(warped_HW, before_HW).astype(np.float32), WINDOW))
+        return np.asarray(cv2.blur(cv2.absdiff(follow(after_HW, by_HW2), before_HW).astype(np.float32), WINDOW))
 
     own_HW = unexplained(target_HW2)
-    at_rest_HW = unexplained(grid_HW2) <= own_HW + EQUAL
+    equal = EQUAL + float(np.median(own_HW)) / 2
+    at_rest_HW = unexplained(grid_HW2) <= own_HW + equal
     flat_HW = (
         cv2.blur(cv2.morphologyEx(before_HW, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32), WINDOW) < FLAT
     )
@@ -76,7 +79,7 @@ def split_flow(before_HW: NDArray[np.uint8], after_HW: NDArray[np.uint8], flow_H
 
     object_HW2 = flow_HW2 - background_HW2
     moving_HW = measured_HW & (np.linalg.norm(object_HW2, axis=-1) > threshold)
-    moving_HW &= unexplained(grid_HW2 + background_HW2) > own_HW + EQUAL
+    moving_HW &= unexplained(grid_HW2 + background_HW2) > own_HW + equal
     if moving_HW.mean() < MIN_AREA:
         moving_HW[:] = False
     changed_HW = measured_HW & ~at_rest_HW & (np.linalg.norm(flow_HW2, axis=-1) > threshold)
@@ -88,6 +91,14 @@ def split_flow(before_HW: NDArray[np.uint8], after_HW: NDArray[np.uint8], flow_H
         still=bool(changed_HW.mean() < MIN_AREA),
         flicker=float(own_HW[measured_HW].mean()) / 255 if measured_HW.any() else 0.0,
     )
+
+
+def follow(image: NDArray[Pixel], target_HW2: NDArray[np.float32]) -> NDArray[Pixel]:
+    """For each pixel the value of ``image`` (H, W) or (H, W, C) where the pixel goes; the border's value outside."""
+    import cv2
+
+    x_HW, y_HW = np.ascontiguousarray(target_HW2[..., 0]), np.ascontiguousarray(target_HW2[..., 1])
+    return np.asarray(cv2.remap(image, x_HW, y_HW, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), image.dtype)
 
 
 def _fit(

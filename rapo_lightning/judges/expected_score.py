@@ -47,7 +47,7 @@ class ScoreRecorder:
                     shares = [index / (len(form) - 1) for index in range(len(form))]
                     if abs(shares[form.index(tokens[place])] - score) > 1e-9:
                         return None
-                    weights = logits_BS[place][row].softmax(-1).tolist()
+                    weights: list[float] = logits_BS[place][row].softmax(-1).tolist()
                     return min(1.0, sum(share * weight for share, weight in zip(shares, weights, strict=True)))
         return None
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rapo_lightning.judges.camera_motion import SplitFlow, split_flow
+from rapo_lightning.judges.camera_motion import SplitFlow, follow, split_flow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +36,9 @@ class FlowStatistics:
         camera_NK: the picture's own motion a pair: pan x, pan y (diagonals/s), zoom (natural log of scale, 1/s), roll (rad/s).
             The camera moves the other way: a picture that moves right is a pan to the left.
         moving_N: share of the picture that moves.
-        speed_N: mean speed of the moving pixels (diagonals/s), 0 where none moves.
-        velocity_N2: their mean velocity, in which opposite motions do cancel.
+        speed_N: mean speed of the moving pixels (diagonals/s), each weighted by its speed, as flow fades out around a moving
+            thing and its slow rim would pull a plain mean down; 0 where none moves.
+        velocity_N2: their mean velocity, weighted alike, in which opposite motions do cancel.
         centre_N2: where they are, (0, 0) bottom left to (1, 1) top right; nan where none moves.
         directions_ND: their share by direction, weighted by speed; a row sums to 1, or 0 where none moves.
         regions_33: mean speed in a 3 x 3 grid of the picture, top row first, over all its pixels.
@@ -121,8 +122,8 @@ def _one_pair(velocity_HW2: NDArray[np.float32]) -> dict[str, Any]:
     height, width = moving_HW.shape
     return {
         "moving_N": float(moving_HW.mean()),
-        "speed_N": float(speed_P.mean()) if some else 0.0,
-        "velocity_N2": velocity_P2.mean(0) if some else np.zeros(2),
+        "speed_N": float(np.average(speed_P, weights=speed_P)) if some else 0.0,
+        "velocity_N2": np.average(velocity_P2, axis=0, weights=speed_P) if some else np.zeros(2),
         "centre_N2": np.array([columns.mean() / (width - 1), 1 - rows.mean() / (height - 1)]) if some else np.full(2, np.nan),
         "directions_ND": weights_D / weights_D.sum() if some else np.zeros(8),
     }
@@ -137,9 +138,7 @@ def _regions(object_HW2: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _succession(earlier: SplitFlow, later_HW2: NDArray[np.float32]) -> tuple[float, float]:
     """Smoothness and mean change of flow (pixels) from one pair to the next, each pixel followed to where it went."""
-    import cv2
-
-    followed_HW2 = cv2.remap(later_HW2, earlier.target_HW2, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    followed_HW2 = follow(later_HW2, earlier.target_HW2)
     change_HW = np.linalg.norm(followed_HW2 - earlier.object_HW2, axis=-1)
     most_HW = np.linalg.norm(followed_HW2, axis=-1) + np.linalg.norm(earlier.object_HW2, axis=-1)
     moving_HW = earlier.measured_HW & (most_HW > 0)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["DenseFlow", "OpticalFlowJudge", "measure_video"]
 
 Method = Literal["dis", "farneback"]
+#: Smaller pictures are enlarged to this side: the flow's windows are 8 pixels wide and miss small things. On a square of 24 pixels
+#: in 128 this takes the error of DIS from 27 % to 1 %.
+MIN_SIDE = 256
 
 
 @final
@@ -80,16 +83,26 @@ class DenseFlow:
     def __init__(self, method: Method) -> None:
         import cv2
 
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM) if method == "dis" else None
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM) if method == "dis" else None
 
     def __call__(self, before_HW: NDArray[np.uint8], after_HW: NDArray[np.uint8]) -> NDArray[np.float32]:
         import cv2
 
+        empty_HW2 = np.zeros((*before_HW.shape, 2), np.float32)
         if self._dis is not None:
-            flow_HW2 = self._dis.calc(before_HW, after_HW, None)
+            flow_HW2 = self._dis.calc(before_HW, after_HW, empty_HW2)
         else:
             flow_HW2 = cv2.calcOpticalFlowFarneback(
-                before_HW, after_HW, None, pyr_scale=0.5, levels=3, winsize=15, iterations=3, poly_n=5, poly_sigma=1.2, flags=0
+                before_HW,
+                after_HW,
+                empty_HW2,
+                pyr_scale=0.5,
+                levels=3,
+                winsize=15,
+                iterations=3,
+                poly_n=5,
+                poly_sigma=1.2,
+                flags=0,
             )
         return np.asarray(flow_HW2, np.float32)
 
@@ -106,7 +119,9 @@ def measure_video(video: Video, *, method: Method, frames: int, max_side: int) -
     seen_THWC = sample_frames(frames_THWC, frames)
     fps = video.fps * (len(seen_THWC) - 1) / (len(frames_THWC) - 1)
     grey = [cv2.cvtColor(frame_HWC, cv2.COLOR_RGB2GRAY) for frame_HWC in seen_THWC]
-    shrink = max_side / max(grey[0].shape)
-    if shrink < 1:
-        grey = [cv2.resize(frame_HW, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) for frame_HW in grey]
+    side = max(grey[0].shape)
+    scale = min(max_side, max(side, MIN_SIDE)) / side
+    if scale != 1:
+        filter_ = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        grey = [cv2.resize(frame_HW, None, fx=scale, fy=scale, interpolation=filter_) for frame_HW in grey]
     return measure(np.stack(grey), fps, DenseFlow(method))

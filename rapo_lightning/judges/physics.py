@@ -3,7 +3,7 @@
 PhysicsJudge(language_model=HuggingFaceChat(model="Qwen/Qwen2.5-7B-Instruct"))
 
 This is the physics task of RAPO++ (arXiv:2510.20206, section 4.1). Unlike the published release it asks for a score and reads it,
-measures dense flow with the camera taken out, needs no law from the user, and shows no sample verdict that would prime the answer.
+measures dense flow with the camera taken out, needs no law from the user, and shows no sample verdict that would prime it.
 """
 
 from __future__ import annotations

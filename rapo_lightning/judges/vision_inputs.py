@@ -149,7 +149,8 @@ def patchify(frames_THWC: NDArray[np.uint8], settings: ImageSettings) -> tuple[N
 
 def resize(frames_THWC: NDArray[np.uint8], settings: ImageSettings) -> NDArray[np.uint8]:
     """Frames of a size the model takes, by PIL's bicubic filter; returned as they are where they fit already."""
-    height, width = fit_size(*frames_THWC.shape[1:3], settings)
+    _, height, width, _ = frames_THWC.shape
+    height, width = fit_size(height, width, settings)
     return _scaled(frames_THWC, height, width)
 
 

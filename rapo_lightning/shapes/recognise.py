@@ -21,8 +21,8 @@ __all__ = ["recognise_item", "recognise_relation", "recognise_setting"]
 _SAME = 0.75  # share of a track's frames that must show what the whole track shows
 _HUE = 22.0  # degrees from the named colour, at most
 _HUE_MARGIN = 6.0  # degrees by which the next colour must be further away
-_LIKENESS = 0.86  # least correlation of a track's mean mask with a shape
-_SOFTNESS = (0.06, 0.12, 0.18, 0.26)  # standard deviations of the blurs looked for, in radii
+_LIKENESS = 0.94  # least correlation of a track's mean mask with a shape; two that overlap stay below
+_SOFTNESS = (0.06, 0.12, 0.18, 0.26, 0.36)  # standard deviations of the blurs looked for, in radii
 _LIKENESS_MARGIN = 0.3  # of the way from the runner-up's own mask to the winner's
 _SIZE_MARGIN = 0.06  # of log radius, to each side of the middle between small and large
 _GROWTH = 0.62  # log of the end radius over the start radius of what grows
@@ -86,17 +86,21 @@ def _colour(track: Track) -> str | None:
 
 def _shape(track: Track) -> str | None:
     """By the correlation of the mean mask with each shape; each third of the clip must bear it out, so nothing morphs."""
-    thirds = [part.mean(axis=0) for part in np.array_split(track.patch, 3)]
-    likeness = np.stack([_likeness(mask) for mask in (track.patch.mean(axis=0), *thirds)])  # 1+3 shapes
+    masks = [part.mean(axis=0) for part in (track.patch, *np.array_split(track.patch, 3))]
+    alike = np.stack([_likeness(mask) for mask in masks])  # 1+3 shapes softnesses
+    likeness = alike.max(axis=2)
     best, second = (int(index) for index in np.argsort(-likeness[0])[:2])
-    lead = (likeness[0, best] - likeness[0, second]) / (1.0 - _likeness_of_shapes()[best, second])
+    softness = int(alike[0, best].argmax())
+    apart = 1.0 - _likeness_of_shapes()[best, softness, second].max()
+    lead = (likeness[0, best] - likeness[0, second]) / apart
     morphs = (likeness[1:].argmax(axis=1) != best).any()
-    return None if likeness[0, best] < _LIKENESS or lead < _LIKENESS_MARGIN or morphs else SHAPES[best]
+    return None if likeness[:, best].min() < _LIKENESS or lead < _LIKENESS_MARGIN or morphs else SHAPES[best]
 
 
 def _likeness(mask_PP: Floats) -> Floats:
+    """Correlation of a mask with every shape at every softness: (shapes, softnesses)."""
     mask = mask_PP.ravel() - mask_PP.mean()
-    return np.asarray((_shapes() @ mask).max(axis=1) / max(float(np.linalg.norm(mask)), 1e-6))
+    return np.asarray(_shapes() @ mask / max(float(np.linalg.norm(mask)), 1e-6))
 
 
 def _size(track: Track) -> str | None:
@@ -163,9 +167,8 @@ def _shapes() -> Floats:
 
 @cache
 def _likeness_of_shapes() -> Floats:
-    """The correlation of the shapes' masks with one another, at a middling softness: (shapes, shapes)."""
-    masks = _shapes()[:, len(_SOFTNESS) // 2]
-    return np.asarray(masks @ masks.T)
+    """The correlation of the shapes' masks with one another: (shapes, softnesses, shapes, softnesses)."""
+    return np.asarray(np.tensordot(_shapes(), _shapes(), axes=(2, 2)))
 
 
 @cache

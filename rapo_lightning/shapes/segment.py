@@ -22,6 +22,7 @@ Bytes = npt.NDArray[np.uint8]
 PATCH = 24  # cells a side
 REACH = 1.8  # a patch shows this many radii to each side of its object's centre
 _WEAK = 68  # largest minus smallest channel: backgrounds stay below (46, plus noise), edges of objects are above
+_FAINT = 57  # an empty frame has nothing above this
 _STRONG = 96  # a blob that nowhere reaches this is washed out: perhaps an object, perhaps not
 _AREA = 22.0  # pixels; the least true object has 55
 _AGREEMENT = 0.8  # share of the frames that must show the same number of objects
@@ -129,7 +130,7 @@ def _blobs(frame: Bytes, smooth: Bytes, chroma: Bytes, weak: Bytes, scenery: Flo
             if peak < _STRONG:
                 return None
             blobs.append(_measure(cover, box[1].start, box[0].start, colour))
-    return blobs
+    return None if not blobs and chroma.max() > _FAINT else blobs
 
 
 def _by_colour(inside: npt.NDArray[np.bool_], smooth: Bytes, chroma: Bytes) -> Sequence[npt.NDArray[np.bool_]]:

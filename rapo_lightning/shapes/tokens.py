@@ -30,35 +30,22 @@ def sentences(count: int, seed: int) -> list[str]:
     return texts
 
 
-def train_tokenizer(
-    texts: Iterable[str],
-    vocabulary: int,
-    *,
-    pad: str,
-    end: str,
-    special: tuple[str, ...] = (),
-    append_end: bool = False,
-    prefix_space: bool = True,
-) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer; ``append_end`` ends every text with ``end``, as T5 encoders expect."""
+def train_tokenizer(texts: Iterable[str], vocabulary: int, *, pad: str, end: str) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer that ends every text with ``end``, as T5 encoders expect."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
-    tokens = list(dict.fromkeys([pad, end, *special]))
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        special_tokens=tokens,
+        special_tokens=[pad, end],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    if append_end:
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"$A {end}", special_tokens=[(end, tokenizer.token_to_id(end))]
-        )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=pad, eos_token=end, extra_special_tokens=list(special), padding_side="right"
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {end}", special_tokens=[(end, tokenizer.token_to_id(end))]
     )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=pad, eos_token=end, padding_side="right")

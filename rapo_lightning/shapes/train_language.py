@@ -62,14 +62,25 @@ def lessons(count: int, seed: int, workers: int) -> list[tuple[list[Message], st
 
 
 def train(
-    out: Path, *, options: Fit, batch_size: int, examples: int, workers: int, device: str, small: bool
+    out: Path,
+    *,
+    options: Fit,
+    batch_size: int,
+    examples: int,
+    workers: int,
+    device: str,
+    small: bool,
+    initial: Path | None = None,
 ) -> dict[str, Any]:
-    """Train and save model and tokenizer to ``out``."""
+    """Train, from the model in ``initial`` when given, and save model and tokenizer to ``out``."""
+    from transformers import AutoTokenizer, Qwen2ForCausalLM
+
     torch.manual_seed(options.seed)
     began = time.perf_counter()
     data = lessons(examples, options.seed, workers)
     sample = data[: min(len(data), 8000)]
-    tokenizer = chat_tokenizer([m["content"] for messages, _ in sample for m in messages] + [a for _, a in sample], 1600)
+    texts = [m["content"] for messages, _ in sample for m in messages] + [answer for _, answer in sample]
+    tokenizer = AutoTokenizer.from_pretrained(initial) if initial else chat_tokenizer(texts, 1600)
     prompts = [
         tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) for messages, _ in data
     ]
@@ -77,7 +88,10 @@ def train(
     line = {"name": "language", "examples": len(tokens), "dropped": len(data) - len(tokens)}
     print(json.dumps(line | {"seconds": round(time.perf_counter() - began, 1)}), flush=True)
     end, pad = (int(tokenizer.convert_tokens_to_ids(token)) for token in (END, PAD))
-    model = language_model(len(tokenizer), end, pad, small).to(device)
+    if initial:
+        model = Qwen2ForCausalLM.from_pretrained(initial, dtype=torch.float32).to(device)
+    else:
+        model = language_model(len(tokenizer), end, pad, small).to(device)
 
     def batch(step: int) -> tuple[Tensor, ...]:
         generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
@@ -110,6 +124,7 @@ def _part(task: tuple[int, int]) -> list[tuple[list[Message], str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--initial", type=Path, help="a language model to start from")
     parser.add_argument("--small", action="store_true", help="a tiny model and few steps, to try the script")
     parser.add_argument("--steps", type=int, default=12_000)
     parser.add_argument("--minutes", type=float, default=0.0, help="shorten the training to this many minutes")
@@ -135,6 +150,7 @@ def main() -> None:
         workers=a.workers,
         device=a.device,
         small=a.small,
+        initial=a.initial,
     )
     print(json.dumps({"name": "language"} | result))
 

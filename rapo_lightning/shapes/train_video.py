@@ -94,7 +94,7 @@ def train(
 
     torch.manual_seed(options.seed)
     vae = AutoencoderKLWan.from_pretrained(str(autoencoder)).to(device).eval()
-    tokenizer = train_tokenizer(sentences(20_000, options.seed), 1200, pad="<pad>", end="</s>", append_end=True)
+    tokenizer = train_tokenizer(sentences(20_000, options.seed), 1200, pad="<pad>", end="</s>")
     began = time.perf_counter()
     latents, weights, tokens, masks = _encoded(vae, tokenizer, scenes, workers, options.seed, device, batch_size)
     print(json.dumps({"name": "video", "latents": list(latents.shape), "seconds": round(time.perf_counter() - began, 1)}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,17 +80,13 @@ def _on_disk(path: str, seed: int) -> Video | None:
     return Video(path=path, seed=seed, frames=frames, fps=fps, height=height, width=width)
 
 
-def _judge(judges: Sequence[Judge], videos: Sequence[Video], prompts: Sequence[Prompt]) -> list[dict[str, Feedback]]:
+def _judge(judges: Mapping[str, Judge], videos: Sequence[Video], prompts: Sequence[Prompt]) -> list[dict[str, Feedback]]:
     """For each video ``{judge's name: its feedback}``."""
     table: list[dict[str, Feedback]] = [{} for _ in videos]
-    for judge in judges:
+    for name, judge in judges.items():
         for video, row, answer in zip(videos, table, ask(judge.judge, videos, prompts)):
-            if isinstance(answer, Failure):
-                name = getattr(judge, "name", type(judge).__name__)
-                answer = Feedback(judge=name, error=answer.error)
-            if answer.judge in row:
-                raise PartError(f"two judges call themselves {answer.judge!r}")
-            row[answer.judge] = replace(answer, seed=video.seed)
+            feedback = Feedback(judge=name, error=answer.error) if isinstance(answer, Failure) else answer
+            row[name] = replace(feedback, judge=name, seed=video.seed)
     return table
 
 

@@ -7,7 +7,6 @@ read back from the logs (`rapo_lightning.sspo.log.read_all`), whichever process 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Sized
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import cast, final
@@ -69,10 +68,10 @@ class SSPOModule(LightningModule):
 
     def on_predict_start(self) -> None:
         """Places the parts, reads what is recorded, and only then lets any process write."""
-        for part in (getattr(self.parts, field.name) for field in fields(self.parts)):
-            for placed in part if isinstance(part, tuple) else (part,):
-                if isinstance(placed, Placeable):
-                    placed.to(self.device)
+        with_weights: tuple[object, ...] = (self.parts.generator, self.parts.rewriter, self.parts.augmenter)
+        for part in (*with_weights, *self.parts.judges.values()):
+            if isinstance(part, Placeable):
+                part.to(self.device)
         self._history = read_all(self.folder)
         self._log = CandidateLog(self.folder, self.global_rank)
         loader = cast("DataLoader[Prompt]", self.trainer.predict_dataloaders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,11 +16,14 @@ StopReason = Literal["rounds", "patience", "good_enough", "budget", "interrupted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The parts that take turns in a round. ``augmenter`` is Stage 1, or a T2V model's own refiner; None: round 0 is the
-    user's own prompt alone."""
+    """The parts that take turns in a round.
+
+    ``judges`` go by the names they have here, which are the names that the reward and the selection weigh. ``augmenter`` is
+    Stage 1, or a T2V model's own refiner; None: round 0 is the user's own prompt alone.
+    """
 
     generator: Generator
-    judges: tuple[Judge, ...]
+    judges: Mapping[str, Judge]
     reward: Reward
     selection: Selection
     rewriter: Rewriter
@@ -28,6 +32,8 @@ class Parts:
     def __post_init__(self) -> None:
         if not self.judges:
             raise ValueError("the loop needs at least one judge")
+        if "generator" in self.judges:
+            raise ValueError("no judge can be named 'generator': failures of the generator are recorded under it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ def stop_reason(trajectory: Trajectory, options: LoopOptions, *, augmented: bool
         return "good_enough"
     if number > options.rounds:
         return "rounds"
-    age = number - (best.round if best else 0)
+    age = number - 1 - (best.round if best else 0)
     return "patience" if age >= (math.inf if options.patience is None else options.patience) else None
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from rapo_lightning.class_paths import class_path_problems
 from rapo_lightning.errors import ConfigError
-from rapo_lightning.parts import Builder, class_path_problems
+from rapo_lightning.parts import Builder
 from rapo_lightning.positions import Positions
 from rapo_lightning.protocols import Generator
 from rapo_lightning.sections import OptimizeConfig, Part

@@ -36,7 +36,7 @@ def optimise(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     parts = Parts(
         generator=FakeGenerator(fail_on="birds in the garden at noon", journal=str(folder / "journal")),
-        judges=(FakeJudge("a"), FakeJudge("b", lambda video, prompt: None if "bees" in prompt.text else 0.5)),
+        judges={"a": FakeJudge("a"), "b": FakeJudge("b", lambda video, prompt: None if "bees" in prompt.text else 0.5)},
         reward=WeightedMean(),
         selection=AverageRanking(),
         rewriter=FakeRewriter(TEXTS),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -77,7 +77,7 @@ def run(
     folder: Path,
     *prompts: Prompt,
     generator: Generator | None = None,
-    judges: Sequence[Judge] = (),
+    judges: Mapping[str, Judge] | None = None,
     rewriter: Rewriter | None = None,
     augmenter: Augmenter | None = None,
     reward: Reward | None = None,
@@ -87,7 +87,7 @@ def run(
     """The loop on fakes; each given part takes its fake's place. A second counts for each look at the clock."""
     parts = Parts(
         generator=generator or FakeGenerator(journal=str(folder / "journal")),
-        judges=tuple(judges) or (FakeJudge(),),
+        judges=judges or {"fake": FakeJudge()},
         reward=reward or WeightedMean(),
         selection=HighestReward(),
         rewriter=rewriter or FakeRewriter(),

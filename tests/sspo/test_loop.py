@@ -23,7 +23,7 @@ def texts(trajectory: Trajectory) -> list[str]:
 
 
 def test_a_run(tmp_path: Path) -> None:
-    done = run(tmp_path, augmenter=Suffix(), judges=[FakeJudge(score=by_candidate(0.1, 0.7, 0.9, 0.3))])
+    done = run(tmp_path, augmenter=Suffix(), judges={"fake": FakeJudge(score=by_candidate(0.1, 0.7, 0.9, 0.3))})
     ball, cats = done.trajectories
     assert [ball.prompt, cats.prompt] == [BALL, CATS]
     assert texts(ball) == ["a red ball", "a red ball, on a hill", "a red ball, version 1", "a red ball, version 2"]
@@ -41,8 +41,8 @@ def test_a_run(tmp_path: Path) -> None:
 
 
 def test_ties_go_to_the_earlier_and_nothing_scored_has_no_best(tmp_path: Path) -> None:
-    assert run(tmp_path, judges=[FakeJudge(score=by_candidate(0.5))]).trajectories[0].best.origin == "user"
-    unscored = run(tmp_path, judges=[FakeJudge(score=lambda video, prompt: None)]).trajectories[0]
+    assert run(tmp_path, judges={"fake": FakeJudge(score=by_candidate(0.5))}).trajectories[0].best.origin == "user"
+    unscored = run(tmp_path, judges={"fake": FakeJudge(score=lambda video, prompt: None)}).trajectories[0]
     assert unscored.best is None
     assert [c.reward for c in unscored.candidates] == [None] * 3
     assert [c.error for c in unscored.candidates] == [None] * 3
@@ -55,7 +55,7 @@ def test_judges_see_the_users_prompt_and_candidates_share_their_seeds(tmp_path: 
         seen.append((video.seed, prompt.text))
         return 0.5
 
-    done = run(tmp_path, BALL, judges=[FakeJudge(score=score)], options=LoopOptions(rounds=1, seeds=2, run_seed=3))
+    done = run(tmp_path, BALL, judges={"fake": FakeJudge(score=score)}, options=LoopOptions(rounds=1, seeds=2, run_seed=3))
     seeds = [noise_seed(3, BALL.id, 0), noise_seed(3, BALL.id, 1)]
     assert seen == [(seed, "a red ball") for seed in seeds * 2]
     assert [[video.seed for video in c.videos] for c in done.recorded] == [seeds, seeds]
@@ -65,7 +65,9 @@ def test_judges_see_the_users_prompt_and_candidates_share_their_seeds(tmp_path: 
 def test_a_reward_is_the_mean_over_the_videos_that_have_one(tmp_path: Path) -> None:
     first, second = noise_seed(0, BALL.id, 0), noise_seed(0, BALL.id, 1)
     judge = FakeJudge(score=lambda video, prompt: {first: 0.2, second: 0.6}.get(video.seed))
-    assert run(tmp_path, BALL, judges=[judge], options=LoopOptions(rounds=0, seeds=3)).recorded[0].reward == pytest.approx(0.4)
+    assert run(tmp_path, BALL, judges={"fake": judge}, options=LoopOptions(rounds=0, seeds=3)).recorded[
+        0
+    ].reward == pytest.approx(0.4)
 
 
 def test_a_refused_text_is_recorded_and_asked_for_once_more(tmp_path: Path) -> None:
@@ -129,7 +131,7 @@ def test_an_augmentation_that_fails_leaves_the_users_prompt(tmp_path: Path) -> N
     ],
 )
 def test_stops(tmp_path: Path, scores: tuple[float | None, ...], options: LoopOptions, rounds: int, reason: str) -> None:
-    done = run(tmp_path, BALL, judges=[FakeJudge(score=by_candidate(*scores))], options=options)
+    done = run(tmp_path, BALL, judges={"fake": FakeJudge(score=by_candidate(*scores))}, options=options)
     assert done.recorded[-1].round == rounds
     assert done.stops == {BALL.id: reason}
 
@@ -161,8 +163,8 @@ def test_a_stop_ends_after_the_round_under_way(tmp_path: Path) -> None:
 def test_start_from_the_best_or_from_the_last(tmp_path: Path) -> None:
     judge = FakeJudge(score=by_candidate(0.9, 0.1))
     best, last = Watched(FakeRewriter()), Watched(FakeRewriter())
-    kept = run(tmp_path, BALL, judges=[judge], rewriter=best).recorded
-    chained = run(tmp_path, BALL, judges=[judge], rewriter=last, options=LoopOptions(rounds=2, start="last")).recorded
+    kept = run(tmp_path, BALL, judges={"fake": judge}, rewriter=best).recorded
+    chained = run(tmp_path, BALL, judges={"fake": judge}, rewriter=last, options=LoopOptions(rounds=2, start="last")).recorded
     assert [c.parent for c in kept] == [None, kept[0].id, kept[0].id]
     assert [c.parent for c in chained] == [None, kept[0].id, kept[1].id]
     assert [shown[0].best for shown in best.shown] == [kept[0], kept[0]]
@@ -189,8 +191,6 @@ def test_a_video_that_fails_is_data_and_others_go_on(tmp_path: Path) -> None:
 class Raising:
     """A part that raises in every method."""
 
-    name = "raising"
-
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
@@ -206,7 +206,9 @@ def test_an_exception_is_a_failure_of_every_item(tmp_path: Path) -> None:
     assert [c.error for c in done.recorded] == [
         "augmenter: RuntimeError: boom", "generator: RuntimeError: boom", *["rewriter: RuntimeError: boom"] * 2
     ]  # fmt: skip
-    judged = run(tmp_path / "judge", BALL, judges=[FakeJudge(), part], options=LoopOptions(rounds=0)).recorded[0]
+    judged = run(tmp_path / "judge", BALL, judges={"fake": FakeJudge(), "raising": part}, options=LoopOptions(rounds=0)).recorded[
+        0
+    ]
     assert [(f.judge, f.error) for f in judged.feedback] == [("fake", None), ("raising", "RuntimeError: boom")]
     assert judged.reward is None
 
@@ -234,8 +236,6 @@ def test_broken_contracts_are_named(tmp_path: Path) -> None:
         run(tmp_path, reward=Nan())
     with pytest.raises(PartError, match=r"Short\.rewrite returned 1 answers for 2 items"):
         run(tmp_path, rewriter=Short())
-    with pytest.raises(PartError, match="two judges call themselves 'fake'"):
-        run(tmp_path, judges=[FakeJudge(), FakeJudge()])
     with pytest.raises(PartError, match="origin 'user'"):
         run(tmp_path, augmenter=Named())
     with pytest.raises(InputError, match="same id"):
@@ -251,3 +251,18 @@ def test_a_prompt_whose_text_changed_is_refused(tmp_path: Path) -> None:
     recorded = run(tmp_path, BALL).recorded
     with pytest.raises(RunFolderError, match="another text"):
         run(tmp_path, replace(CATS, id=BALL.id), history={BALL.id: recorded})
+
+
+def test_judges_go_by_the_names_given_to_the_loop(tmp_path: Path) -> None:
+    first, second = FakeJudge("same", lambda video, prompt: 0.2), FakeJudge("same", lambda video, prompt: 0.6)
+    candidate = run(tmp_path, BALL, judges={"a": first, "b": second}, options=LoopOptions(rounds=0)).recorded[0]
+    assert candidate.mean_scores() == {"a": 0.2, "b": 0.6}
+    assert candidate.reward == pytest.approx(0.4)
+
+
+def test_options_and_parts_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    for wrong in ({"rounds": -1}, {"seeds": 0}, {"patience": 0}, {"start": "worst"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            LoopOptions(**wrong)
+    with pytest.raises(ValueError, match="no judge can be named 'generator'"):
+        run(tmp_path, judges={"generator": FakeJudge()})

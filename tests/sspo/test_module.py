@@ -47,7 +47,7 @@ class PlacedJudge:
 def parts(folder: Path, judge: object | None = None) -> Parts:
     return Parts(
         generator=FakeGenerator(journal=str(folder / "journal")),
-        judges=(judge or FakeJudge(),),
+        judges={"fake": judge or FakeJudge()},
         reward=WeightedMean(),
         selection=AverageRanking(),
         rewriter=FakeRewriter(),

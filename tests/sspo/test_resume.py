@@ -19,7 +19,7 @@ from rapo_lightning.types import Candidate
 from tests.sspo.killed import PROMPTS
 from tests.sspo.parts import BALL, CATS, Run, Suffix, journal, run
 
-KILLS = 30
+KILLS = 22
 
 
 def by_prompt(candidates: list[Candidate]) -> dict[str, list[Candidate]]:
@@ -91,7 +91,9 @@ def test_retry_errors_does_failures_again_and_nothing_else(tmp_path: Path) -> No
     broken = run(
         tmp_path,
         generator=FakeGenerator(fail_on="ball, version 1", journal=str(tmp_path / "journal")),
-        judges=[FakeJudge(score=lambda video, prompt: None if "cats" in prompt.text else FakeJudge()._hash(video, prompt))],
+        judges={
+            "fake": FakeJudge(score=lambda video, prompt: None if "cats" in prompt.text else FakeJudge()._hash(video, prompt))
+        },
         augmenter=Suffix(fail_on="ball"),
     )
     history = by_prompt(broken.recorded)

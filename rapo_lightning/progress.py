@@ -1,0 +1,112 @@
+"""Live progress of a run: a table on a terminal, a plain line every few seconds elsewhere. Rank 0 only, always on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, final
+
+from rapo_lightning.types import Candidate, Trajectory
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+
+__all__ = ["Progress"]
+
+_ROWS = 8  # prompts shown on a terminal
+
+
+@final
+class Progress:
+    """Use as a context and hand `on_candidate` to the run.
+
+    Args:
+        videos: how many videos the run will render at most.
+        title: what is running.
+        quiet: show nothing.
+        every: seconds between plain lines.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        videos: int,
+        title: str = "",
+        *,
+        quiet: bool = False,
+        every: float = 10.0,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._videos = videos
+        self._title = title
+        self._quiet = quiet
+        self._every = every
+        self._console = console
+        self._clock = clock
+        self._started = self._told = clock()
+        self._rendered = 0
+        self._latest: dict[str, tuple[str, int, float | None]] = {}
+        self._live: Live | None = None
+
+    def __enter__(self) -> Progress:
+        if self._quiet:
+            return self
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = self._console or Console(stderr=True)
+        self._started = self._told = self._clock()
+        if self._console.is_terminal:
+            self._live = Live(self._table(), console=self._console, refresh_per_second=4, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, trace)
+            self._live = None
+        if not self._quiet and self._console is not None and self._rendered:
+            self._console.print(self.line(), highlight=False)
+
+    def on_candidate(self, candidate: Candidate, trajectory: Trajectory) -> None:
+        """Take note of a new candidate and, now and then, show how things stand."""
+        self._rendered += len(candidate.videos)
+        best = trajectory.best.reward if trajectory.best else None
+        self._latest.pop(trajectory.prompt.id, None)  # the newest at the end
+        self._latest[trajectory.prompt.id] = (trajectory.prompt.text, candidate.round, best)
+        if self._quiet or self._console is None:
+            return
+        if self._live is not None:
+            self._live.update(self._table())
+        elif self._clock() - self._told >= self._every:
+            self._told = self._clock()
+            self._console.print(self.line(), highlight=False)
+
+    def line(self) -> str:
+        """How things stand, e.g. ``loop: 24/60 videos, 31.5 videos/min, 1:09 left, mean best score 0.71``."""
+        minutes = (self._clock() - self._started) / 60
+        rate = self._rendered / minutes if minutes > 0 else 0.0
+        parts = [f"{self._rendered}/{self._videos} videos", f"{rate:.1f} videos/min"]
+        if rate and self._rendered < self._videos:
+            left = round((self._videos - self._rendered) / rate * 60)
+            parts.append(f"at most {left // 60}:{left % 60:02d} left")
+        scores = [best for _, _, best in self._latest.values() if best is not None]
+        if scores:
+            parts.append(f"mean best score {sum(scores) / len(scores):.2f}")
+        return f"{self._title}: " * bool(self._title) + ", ".join(parts)
+
+    def _table(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(caption=self.line(), box=None, padding=(0, 2, 0, 0), expand=True)
+        table.add_column("prompt", ratio=1, no_wrap=True, overflow="ellipsis")
+        table.add_column("round", justify="right")
+        table.add_column("best score", justify="right")
+        for text, round, best in list(self._latest.values())[-_ROWS:]:
+            table.add_row(Text(text), str(round), "-" if best is None else f"{best:.2f}")
+        return table
