@@ -28,7 +28,7 @@ from rapo_lightning.types import Candidate, Prompt, Trajectory
 if TYPE_CHECKING:
     from rapo_lightning.positions import Positions
 
-__all__ = ["Outcome", "Plan", "check", "finish", "gather_prompts", "optimize", "plan", "run_loop"]
+__all__ = ["Outcome", "Plan", "check", "dry_run", "finish", "gather_prompts", "model_references", "optimize", "plan", "report", "run_loop"]
 
 OnCandidate = Callable[[Candidate, Trajectory], None]
 
@@ -89,8 +89,22 @@ def plan(config: OptimizeConfig, prompts: Sequence[Prompt]) -> Plan:
         videos=videos,
         judgements=videos * len(config.judges),
         rewrites=len(prompts) * config.loop.rounds,
-        models=tuple(sorted(set(_models(config.model_dump())))),
+        models=tuple(sorted(set(model_references(config.model_dump())))),
     )
+
+
+def dry_run(
+    path: Path,
+    *,
+    prompt: str | None = None,
+    prompts: Path | None = None,
+    overrides: Sequence[str] = (),
+    allow: Sequence[str] = (),
+    limit: int | None = None,
+) -> Plan:
+    """What `optimize` would do at most; imports no part and no torch."""
+    config, positions = load_optimize(path, overrides, allow)
+    return plan(config, gather_prompts(config, positions, prompt, prompts, limit))
 
 
 def check(path: Path, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> OptimizeConfig:
@@ -344,11 +358,11 @@ def _relative(path: str, folder: Path) -> str:
     return Path(os.path.relpath(path, folder.absolute())).as_posix()
 
 
-def _models(value: Any) -> Iterator[str]:
+def model_references(value: Any) -> Iterator[str]:
     """Every ``model`` or ``adapter`` named anywhere in a configuration."""
     if isinstance(value, dict):
         for name, item in value.items():
             if name in ("model", "adapter") and isinstance(item, str):
                 yield item
             else:
-                yield from _models(item)
+                yield from model_references(item)

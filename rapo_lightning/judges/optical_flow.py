@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["DenseFlow", "OpticalFlowJudge", "measure_video"]
 
 Method = Literal["dis", "farneback"]
-#: Smaller pictures are enlarged to this side: the flow's windows are 8 pixels wide and miss small things. On a square of 24 pixels
-#: in 128 this takes the error of DIS from 27 % to 1 %.
+#: Smaller pictures are enlarged to this side: the flow's windows are 8 pixels wide and miss small things. On a square of 24
+#: pixels in 128 this takes the error of DIS from 27 % to 1 %.
 MIN_SIDE = 256
 
 

@@ -8,6 +8,7 @@ published release asks for the score and never reads it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
@@ -102,6 +103,8 @@ class QwenVLJudge:
         return [feedback[index] for index in range(len(pairs))]
 
     def _view(self, video: Video, prompt: Prompt) -> _View:
+        if not (math.isfinite(video.fps) and video.fps > 0):
+            raise VideoError(f"unscored: {video.path} has {video.fps} frames a second")
         frames_THWC = read_frames(video.path)
         seen_THWC = sample_frames(frames_THWC, self._frames)
         fps = video.fps * (len(seen_THWC) - 1) / max(1, len(frames_THWC) - 1) or video.fps

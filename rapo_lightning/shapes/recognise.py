@@ -21,7 +21,7 @@ __all__ = ["recognise_item", "recognise_relation", "recognise_setting"]
 _SAME = 0.75  # share of a track's frames that must show what the whole track shows
 _HUE = 22.0  # degrees from the named colour, at most
 _HUE_MARGIN = 6.0  # degrees by which the next colour must be further away
-_LIKENESS = 0.94  # least correlation of a track's mean mask with a shape; two that overlap stay below
+_LIKENESS = 0.95  # least correlation of a track's mean mask with a shape; two that overlap stay below
 _SOFTNESS = (0.06, 0.12, 0.18, 0.26, 0.36)  # standard deviations of the blurs looked for, in radii
 _LIKENESS_MARGIN = 0.3  # of the way from the runner-up's own mask to the winner's
 _SIZE_MARGIN = 0.06  # of log radius, to each side of the middle between small and large
@@ -50,17 +50,22 @@ def recognise_relation(first: Track, second: Track) -> str | None:
     return name if lead >= _GAP_MARGIN and same >= _SAME else None
 
 
-def recognise_setting(rows_HC: Floats) -> tuple[str | None, str | None]:
-    """Place and atmosphere by the nearest of the world's backgrounds, up to the video's contrast."""
+def recognise_setting(rows_2HC: Floats) -> tuple[str | None, str | None]:
+    """Place and atmosphere by the nearest of the world's backgrounds, up to the video's contrast; the same in both halves."""
+    whole, *halves = (_setting_distances(rows) for rows in (rows_2HC.mean(axis=0), *rows_2HC))
+    if whole.min() > _FOREIGN or any(half.argmin() != whole.argmin() for half in halves):
+        return None, None
+    return _nearest(whole.min(axis=1), PLACES, _SETTING_MARGIN), _nearest(whole.min(axis=0), ATMOSPHERES, _SETTING_MARGIN)
+
+
+def _setting_distances(rows_HC: Floats) -> Floats:
+    """Root mean square difference to each background, in levels: (places, atmospheres). Lost contrast costs little."""
     away = rows_HC - _backgrounds()  # Z H C
     fade = 128.0 - _backgrounds()
     loss = (away * fade).sum(axis=(1, 2)) / np.square(fade).sum(axis=(1, 2))
     loss = np.clip(loss, 1 - _GAIN[1], 1 - _GAIN[0])
     distance = np.sqrt(np.square(away - loss[:, None, None] * fade).mean(axis=(1, 2))) + 10.0 * np.abs(loss)
-    table = distance.reshape(len(PLACES), len(ATMOSPHERES))
-    if table.min() > _FOREIGN:
-        return None, None
-    return _nearest(table.min(axis=1), PLACES, _SETTING_MARGIN), _nearest(table.min(axis=0), ATMOSPHERES, _SETTING_MARGIN)
+    return np.asarray(distance.reshape(len(PLACES), len(ATMOSPHERES)))
 
 
 def _nearest(distances: npt.NDArray[np.floating], names: tuple[str, ...], margin: float) -> str | None:
@@ -92,9 +97,9 @@ def _shape(track: Track) -> str | None:
     best, second = (int(index) for index in np.argsort(-likeness[0])[:2])
     softness = int(alike[0, best].argmax())
     apart = 1.0 - _likeness_of_shapes()[best, softness, second].max()
-    lead = (likeness[0, best] - likeness[0, second]) / apart
-    morphs = (likeness[1:].argmax(axis=1) != best).any()
-    return None if likeness[:, best].min() < _LIKENESS or lead < _LIKENESS_MARGIN or morphs else SHAPES[best]
+    lead = (likeness[:, best] - np.delete(likeness, best, axis=1).max(axis=1)) / apart
+    sure = lead[0] >= _LIKENESS_MARGIN and lead[1:].min() >= -_LIKENESS_MARGIN and likeness[:, best].min() >= _LIKENESS
+    return SHAPES[best] if sure else None
 
 
 def _likeness(mask_PP: Floats) -> Floats:
@@ -174,10 +179,11 @@ def _likeness_of_shapes() -> Floats:
 @cache
 def _backgrounds() -> Floats:
     """Mean of each row of every background over the horizon's phases: (Z, H, C), 0..255."""
-    number, phases = BACKGROUNDS.shape[0], 8
-    nothing = torch.zeros(number, 0, dtype=torch.int64)
-    total = 0.0
+    number, phases = len(BACKGROUNDS), 8
+    empty = torch.zeros(number, 0, dtype=torch.int64)
+    rows = []
     for phase in range(phases):
-        scene = Batch(torch.zeros(number, 0, 1, 3), nothing, nothing, torch.arange(number), torch.full((number,), phase / phases))
-        total = total + draw(scene)[0][:, 0].mean(dim=2) * 255 / phases
-    return np.asarray(total.numpy())  # type: ignore[attr-defined]
+        shift = torch.full((number,), phase / phases)
+        frames, _ = draw(Batch(torch.zeros(number, 0, 1, 3), empty, empty, torch.arange(number), shift))
+        rows.append(frames[:, 0].mean(dim=2) * 255)
+    return np.asarray(torch.stack(rows).mean(dim=0).numpy())

@@ -43,7 +43,8 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
-    """``count`` is None when the frames disagree; then there are no tracks. ``background`` is the mean of each row, (H, C)."""
+    """``count`` is None when the frames disagree; then there are no tracks. ``background`` is the mean of each row, (2, H, C): in the first
+    and in the second half of the clip."""
 
     count: int | None
     tracks: tuple[Track, ...]
@@ -62,7 +63,7 @@ class _Blob:
 def hue(colour: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Angle of RGB colours (..., 3) on the colour circle, degrees in (-180, 180]."""
     red, green, blue = np.moveaxis(colour, -1, 0)
-    return np.degrees(np.arctan2(np.sqrt(3.0) * (green - blue), 2 * red - green - blue))
+    return np.asarray(np.degrees(np.arctan2(np.sqrt(3.0) * (green - blue), 2 * red - green - blue)))
 
 
 def segment(frames_THWC: Bytes) -> Segmented:
@@ -85,24 +86,36 @@ def segment(frames_THWC: Bytes) -> Segmented:
 
 
 def _scenery(frames_THWC: Bytes, weak_THW: Bytes) -> tuple[Floats, Floats]:
-    """The background of every pixel, (H, W, C), and of every row, (H, C): means over what no object covers."""
+    """What lies behind the objects: every pixel, (H, W, C), and every row in each half of the clip, (2, H, C)."""
+    halves = zip(np.array_split(frames_THWC, 2), np.array_split(weak_THW, 2), strict=True)
+    sums = [_sum_uncovered(frames, weak) for frames, weak in halves]
+    total, seen = (np.add(*both) for both in zip(*sums, strict=True))
+    filled = np.where((seen > 0)[..., None], total / np.maximum(seen, 1.0)[..., None], _rows(total, seen)[:, None])
+    return filled.astype(np.float32), np.stack([_rows(*half) for half in sums])
+
+
+def _sum_uncovered(frames_THWC: Bytes, weak_THW: Bytes) -> tuple[Floats, Floats]:
+    """Over the frames in which no object is near a pixel: the sum of its colours, (H, W, C), and how many there are, (H, W)."""
     import cv2
 
-    _, height, width, channels = frames_THWC.shape
-    total = np.zeros((height, width, channels), np.float32)
-    seen = np.zeros((height, width), np.float32)
+    total = np.zeros(frames_THWC.shape[1:], np.float32)
+    seen = np.zeros(total.shape[:2], np.float32)
     kernel = np.ones((5, 5), np.uint8)
     for frame, weak in zip(frames_THWC, weak_THW, strict=True):
         free = 1 - cv2.dilate(weak, kernel)
         cv2.accumulate(frame, total, mask=free)
         cv2.accumulate(free, seen)
-    shown = seen.sum(axis=1)
-    rows = total.sum(axis=1) / np.maximum(shown, 1.0)[:, None]
-    if (shown == 0).any() and (shown > 0).any():
-        index = np.arange(height)
-        rows = np.stack([np.interp(index, index[shown > 0], rows[shown > 0, c]) for c in range(channels)], axis=1)
-    filled = np.where((seen > 0)[..., None], total / np.maximum(seen, 1.0)[..., None], rows[:, None])
-    return filled.astype(np.float32), rows.astype(np.float32)
+    return total, seen
+
+
+def _rows(total_HWC: Floats, seen_HW: Floats) -> Floats:
+    """The mean colour of each row, (H, C); rows that are always covered lie between their neighbours."""
+    shown = seen_HW.sum(axis=1)
+    rows = total_HWC.sum(axis=1) / np.maximum(shown, 1.0)[:, None]
+    known = np.flatnonzero(shown)
+    if 0 < len(known) < len(rows):
+        rows = np.stack([np.interp(np.arange(len(rows)), known, column[known]) for column in rows.T], axis=1)
+    return np.asarray(rows, np.float32)
 
 
 def _blobs(frame: Bytes, smooth: Bytes, chroma: Bytes, weak: Bytes, scenery: Floats) -> list[_Blob] | None:
@@ -187,10 +200,12 @@ def _tracks(seen: Sequence[tuple[np.float32, list[_Blob]]]) -> tuple[Track, ...]
     time = np.asarray([when for when, _ in seen], np.float32)
     return tuple(
         Track(
-            time,
-            *(np.asarray([getattr(blob, name) for blob in chain], np.float32) for name in ("x", "y", "radius")),
-            np.stack([blob.colour for blob in chain]),
-            np.stack([blob.patch for blob in chain]),
+            time=time,
+            x=np.asarray([blob.x for blob in chain], np.float32),
+            y=np.asarray([blob.y for blob in chain], np.float32),
+            radius=np.asarray([blob.radius for blob in chain], np.float32),
+            colour=np.stack([blob.colour for blob in chain]),
+            patch=np.stack([blob.patch for blob in chain]),
         )
         for chain in chains
     )

@@ -1,7 +1,7 @@
-"""Measures how far the verifier can be trusted, on true renders: ``python -m rapo_lightning.shapes.verify_gates --renders 10000``.
+"""Measures how far the verifier can be trusted: ``python -m rapo_lightning.shapes.verify_gates --renders 10000``.
 
-Prints one JSON line a gate: attributes read right after encoding to mp4; scenes accepted although one attribute was changed;
-videos decided under moderate degradation.
+Prints one JSON line a gate and attribute: true renders read right after encoding to mp4; scenes accepted although one attribute
+was changed; videos decided under moderate degradation.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import json
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from rapo_lightning.shapes import scene as world
 from rapo_lightning.shapes.render import draw, sample_arranged
-from rapo_lightning.shapes.scene import (
-    ACTIONS, ATMOSPHERES, COLOURS, PLACES, RELATIONS, SHAPES, SIZES, SPEEDS, TRANSLATIONS, Item, Scene, Split, sample
-)  # fmt: skip
+from rapo_lightning.shapes.scene import Scene, Split, sample
 from rapo_lightning.shapes.verify import all_right, check, read
 from rapo_lightning.video import read_frames, write_video
 
@@ -32,8 +32,16 @@ __all__ = ["DEGRADATIONS", "counterfactuals", "encoded", "measure_degraded", "me
 Frames = npt.NDArray[np.uint8]
 _FPS = 8.0
 _CHUNK = 50  # videos drawn at once
-_ITEM = {"shape": SHAPES, "colour": COLOURS, "size": SIZES, "action": ACTIONS, "speed": SPEEDS}
-_SETTING = {"place": PLACES, "atmosphere": ATMOSPHERES, "relation": RELATIONS}
+_VALUES = {
+    "shape": world.SHAPES,
+    "colour": world.COLOURS,
+    "size": world.SIZES,
+    "action": world.ACTIONS,
+    "speed": world.SPEEDS,
+    "place": world.PLACES,
+    "atmosphere": world.ATMOSPHERES,
+    "relation": world.RELATIONS,
+}
 
 
 def renders(count: int, seed: int) -> Iterator[tuple[Scene, Frames]]:
@@ -55,21 +63,7 @@ def counterfactuals(scene: Scene, rng: np.random.Generator) -> dict[str, Scene]:
     A changed action gains or loses its speed; two objects still differ in shape and colour; a changed count drops the second
     object or adds another.
     """
-    changed = {}
-    for name, value in scene.attributes().items():
-        if name == "count":
-            changed[name] = _other_count(scene, rng)
-        elif name in _SETTING:
-            changed[name] = replace(scene, **{name: _other(_SETTING[name], {value}, rng)})
-        else:
-            number, field = int(name[0]) - 1, name[2:]
-            taken = {value, *(getattr(item, field) for item in scene.items)} if field in ("shape", "colour") else {value}
-            item = replace(scene.items[number], **{field: _other(_ITEM[field], taken, rng)})
-            if field == "action":
-                speed = item.speed or _other(SPEEDS, set(), rng)
-                item = replace(item, speed=speed if item.action in TRANSLATIONS else None)
-            changed[name] = replace(scene, items=tuple(item if k == number else old for k, old in enumerate(scene.items)))
-    return changed
+    return {name: _changed(scene, name, value, rng) for name, value in scene.attributes().items()}
 
 
 def encoded(frames_THWC: Frames) -> Frames:
@@ -83,7 +77,7 @@ def encoded(frames_THWC: Frames) -> Frames:
 def _blur(frames_THWC: Frames, rng: np.random.Generator) -> Frames:
     import cv2
 
-    return np.stack([cv2.GaussianBlur(frame, (0, 0), 1.0) for frame in frames_THWC])
+    return np.asarray([cv2.GaussianBlur(frame, (0, 0), 1.0) for frame in frames_THWC], np.uint8)
 
 
 def _noise(frames_THWC: Frames, rng: np.random.Generator) -> Frames:
@@ -105,16 +99,16 @@ def _low_quality(frames_THWC: Frames, rng: np.random.Generator) -> Frames:
     import av
 
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=int(_FPS), options={"crf": "32", "preset": "veryfast"})
+    with av.open(file, "w", format="mp4") as output:
+        stream = output.add_stream("libx264", rate=int(_FPS), options={"crf": "32", "preset": "veryfast"})
         stream.height, stream.width = frames_THWC.shape[1:3]
         stream.pix_fmt = "yuv420p"
         for frame in frames_THWC:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        output.mux(stream.encode())
     file.seek(0)
-    with av.open(file) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    with av.open(file, "r") as source:
+        return np.asarray([frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)], np.uint8)
 
 
 #: Each takes frames (T, H, W, 3) and a source of randomness.
@@ -163,7 +157,24 @@ def _line(counts: Mapping[bool | None, int]) -> dict[str, int]:
     return {"right": counts.get(True, 0), "wrong": counts.get(False, 0), "undecided": counts.get(None, 0)}
 
 
-def _other(values: Sequence[str], taken: Collection[str | None], rng: np.random.Generator) -> str:
+def _changed(scene: Scene, name: str, value: str, rng: np.random.Generator) -> Scene:
+    if name == "count":
+        return _other_count(scene, rng)
+    if name in _VALUES:
+        new: dict[str, Any] = {name: _other(_VALUES[name], [value], rng)}
+        return replace(scene, **new)
+    number, field = int(name[0]) - 1, name[2:]
+    taken = [getattr(item, field) for item in scene.items] if field in ("shape", "colour") else [value]
+    new = {field: _other(_VALUES[field], taken, rng)}
+    if field == "action":
+        speed = scene.items[number].speed or _other(world.SPEEDS, [], rng)
+        new["speed"] = speed if new["action"] in world.TRANSLATIONS else None
+    items = list(scene.items)
+    items[number] = replace(items[number], **new)
+    return replace(scene, items=tuple(items))
+
+
+def _other(values: Sequence[str], taken: Sequence[str | None], rng: np.random.Generator) -> str:
     return str(rng.choice([value for value in values if value not in taken]))
 
 

@@ -32,12 +32,12 @@ def scene(
     drawn = []
     for t in range(frames):
         x, y = camera(t)
-        picture = cv2.warpAffine(wide, np.float32([[1, 0, x - width], [0, 1, y - height]]), (width, height))
+        picture = cv2.warpAffine(wide, np.array([[1, 0, x - width], [0, 1, y - height]], np.float32), (width, height))
         if flat:
             picture = np.full((height, width), 90, np.float32)
         for index, ((left, top), path) in enumerate(things):
             x, y = path(t)
-            place = np.float32([[1, 0, left + x], [0, 1, top + y]])
+            place = np.array([[1, 0, left + x], [0, 1, top + y]], np.float32)
             cover = cv2.warpAffine(np.ones((size, size), np.float32), place, (width, height))
             thing = cv2.warpAffine(_texture(size, size, seed=1 + index, mean=170), place, (width, height))
             picture = picture * (1 - cover) + thing * cover

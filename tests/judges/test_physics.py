@@ -78,7 +78,7 @@ def test_the_model_reads_request_law_and_measurements_in_one_call(fall: Video, d
     asked = first[-1]["content"]
     assert "<request>a ball falls</request>" in asked
     assert f"Law that should govern it: {RULE}" in asked
-    assert "motion down, mostly top" in asked
+    assert "motion down, mostly" in asked
     assert "upward; speed" in asked
     assert "not given; name it yourself" in second[-1]["content"]
     # The format is shown without a verdict that would prime the answer.

@@ -99,10 +99,12 @@ def test_the_expected_score_is_the_mean_over_the_digits(folder: Path, videos: li
 def test_a_broken_video_is_an_error_of_its_own(folder: Path, videos: list[Video], tmp_path: Path) -> None:
     torn = replace(videos[0], path=str(tmp_path / "torn.mp4"), seed=7)
     Path(torn.path).write_bytes(Path(videos[0].path).read_bytes()[:200])
-    first, second = judge_of(folder).judge([torn, videos[0]], [PROMPT] * 2)
+    timeless = replace(videos[1], fps=0.0)
+    first, second, third = judge_of(folder).judge([torn, videos[0], timeless], [PROMPT] * 3)
     assert first.error is not None
     assert "torn.mp4" in first.error
     assert (first.seed, second.score) == (7, 1.0)
+    assert third.error == f"unscored: {timeless.path} has 0.0 frames a second"
 
 
 def test_markers_in_a_prompt_cannot_end_the_users_turn(folder: Path, videos: list[Video]) -> None:
