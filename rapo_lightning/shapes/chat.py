@@ -5,13 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from rapo_lightning.types import Message
 
 if TYPE_CHECKING:
     from transformers import Qwen2Tokenizer
 
-__all__ = ["END", "IMAGE", "PAD", "VIDEO", "VISION_END", "VISION_START", "answer_batch", "chat_tokenizer"]
+__all__ = [
+    "END",
+    "IMAGE",
+    "PAD",
+    "VIDEO",
+    "VISION_END",
+    "VISION_START",
+    "answer_rows",
+    "chat_tokenizer",
+    "packed_rows",
+    "rendered",
+    "tokenized",
+]
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 VISION_START, VISION_END, VIDEO, IMAGE = "<|vision_start|>", "<|vision_end|>", "<|video_pad|>", "<|image_pad|>"
@@ -42,19 +57,59 @@ def chat_tokenizer(texts: Iterable[str], vocabulary: int) -> Qwen2Tokenizer:
     return tokenizer
 
 
-def answer_batch(
-    tokenizer: Qwen2Tokenizer, prompts: Sequence[str], answers: Sequence[str], length: int
-) -> tuple[Tensor, Tensor]:
-    """Token ids (N, length) int16, padded on the right, and where the answer's tokens are, (N, length) bool.
+def rendered(messages: Sequence[Message], *, video: bool = False) -> str:
+    """The conversation as the chat template renders it, up to where the answer starts; a video goes before the last message."""
+    parts = [f"{START}{message['role']}\n{message['content']}{END}\n" for message in messages]
+    if video:
+        last = messages[-1]
+        parts[-1] = f"{START}{last['role']}\n{VISION_START}{VIDEO}{VISION_END}{last['content']}{END}\n"
+    return "".join(parts) + f"{START}assistant\n"
 
-    Rows longer than ``length`` are dropped, since a cut answer teaches to stop early.
-    """
+
+def tokenized(tokenizer: Qwen2Tokenizer, prompts: Sequence[str], answers: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+    """Token ids of each prompt and of its answer, which ends with the end mark."""
     heads = tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
     tails = tokenizer([answer + END for answer in answers], add_special_tokens=False)["input_ids"]
-    rows = [(head, tail) for head, tail in zip(heads, tails, strict=True) if len(head) + len(tail) <= length]
-    tokens = torch.full((len(rows), length), int(tokenizer.pad_token_id), dtype=torch.int16)
-    answer = torch.zeros((len(rows), length), dtype=torch.bool)
-    for index, (head, tail) in enumerate(rows):
-        tokens[index, : len(head) + len(tail)] = torch.tensor(head + tail, dtype=torch.int16)
-        answer[index, len(head) : len(head) + len(tail)] = True
-    return tokens, answer
+    return list(zip(heads, tails, strict=True))
+
+
+def answer_rows(pairs: Sequence[tuple[list[int], list[int]]], length: int, pad: int) -> tuple[Tensor, Tensor]:
+    """One conversation a row: token ids (N, length) int16 padded on the right, and where the answer's are, (N, length) bool.
+
+    Raises:
+        ValueError: a conversation is longer than ``length``; a cut answer would teach to stop early.
+    """
+    tokens = np.full((len(pairs), length), pad, np.int16)
+    answer = np.zeros((len(pairs), length), np.bool_)
+    for row, (head, tail) in enumerate(pairs):
+        end = len(head) + len(tail)
+        if end > length:
+            raise ValueError(f"a conversation of {end} tokens is longer than {length}")
+        tokens[row, :end] = head + tail
+        answer[row, len(head) : end] = True
+    return torch.from_numpy(tokens), torch.from_numpy(answer)
+
+
+def packed_rows(pairs: Sequence[tuple[list[int], list[int]]], length: int, pad: int) -> tuple[Tensor, Tensor]:
+    """As `answer_rows`, but as many conversations a row as fit, one after the other.
+
+    A conversation sees those before it in its row; they say nothing about it, and it learns to pass over them.
+    """
+    rows: list[tuple[list[int], list[int]]] = []
+    tokens: list[int] = []
+    marks: list[bool] = []
+    packed, marked = [], []
+    for head, tail in pairs:
+        if len(tokens) + len(head) + len(tail) > length and tokens:
+            packed.append(tokens)
+            marked.append(marks)
+            tokens, marks = [], []
+        tokens = tokens + head + tail
+        marks = marks + [False] * len(head) + [True] * len(tail)
+    rows = list(zip([*packed, tokens], [*marked, marks], strict=True))
+    out = np.full((len(rows), length), pad, np.int16)
+    answer = np.zeros((len(rows), length), np.bool_)
+    for row, (words, mask) in enumerate(rows):
+        out[row, : len(words)] = words[:length]
+        answer[row, : len(mask)] = mask[:length]
+    return torch.from_numpy(out), torch.from_numpy(answer)

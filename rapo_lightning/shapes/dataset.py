@@ -35,9 +35,10 @@ class Scenes:
     def to(self, device: torch.device | str) -> Scenes:
         return Scenes(self.scenes, self.batch.to(device))
 
-    def frames(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Frames in [0, 1], (B, T, H, W, C), and the objects' coverage, (B, T, H, W), of the chosen scenes."""
-        return draw(Batch(*(tensor[index] for tensor in self.batch)))
+    def frames(self, index: Tensor | slice, time: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Frames in [0, 1], (B, T, H, W, C), and the objects' coverage, (B, T, H, W), of the chosen scenes and times."""
+        chosen = Batch(*(tensor[index] for tensor in self.batch))
+        return draw(chosen._replace(paths_BKT3=chosen.paths_BKT3[:, :, time]))
 
     def chunks(self, size: int) -> Iterator[slice]:
         for start in range(0, len(self), size):

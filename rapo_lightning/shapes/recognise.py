@@ -32,7 +32,7 @@ _STRAY = (2.2, 0.16)  # root mean square of what the movement leaves unexplained
 _PACE_MARGIN = 2.5  # pixels of travel to each side of the middle between slow and fast
 _GAP_MARGIN = 2.0  # pixels by which one direction of a relation must outweigh the other
 _SETTING_MARGIN = 1.8  # levels of root mean square by which the nearest background must lead
-_FOREIGN = 24.0  # levels beyond which a background is none of ours
+_FOREIGN = 14.0  # levels beyond which a background is none of ours
 _GAIN = (0.75, 1.1)  # contrast of the video against the true renders
 
 

@@ -141,7 +141,7 @@ def draw(batch: Batch) -> tuple[Tensor, Tensor]:
     below = ((axis[None, :, None] - edge[:, None, :]) / 3 + 0.5).clamp(0, 1)[..., None]  # B H W 1
     light = 1.0 + 0.06 * (axis / SIDE - 0.5)[None, :, None, None]  # a faint vertical gradient
     scene_BHWC = (sky[:, None, None] * (1 - below) + ground[:, None, None] * below) * light
-    frames = scene_BHWC[:, None].expand(-1, FRAMES, -1, -1, -1).clamp(0, 1)
+    frames = scene_BHWC[:, None].expand(-1, batch.paths_BKT3.shape[2], -1, -1, -1).clamp(0, 1)
 
     covered = torch.zeros(frames.shape[:-1], device=device)
     for k in range(batch.paths_BKT3.shape[1]):

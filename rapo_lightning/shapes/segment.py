@@ -24,7 +24,7 @@ REACH = 1.8  # a patch shows this many radii to each side of its object's centre
 _WEAK = 68  # largest minus smallest channel: backgrounds stay below (46, plus noise), edges of objects are above
 _FAINT = 57  # an empty frame has nothing above this
 _STRONG = 96  # a blob that nowhere reaches this is washed out: perhaps an object, perhaps not
-_AREA = 22.0  # pixels; the least true object has 55
+_AREA = (22.0, 1000.0)  # pixels: less is a speck, more is no object; true ones have 55 to 585
 _AGREEMENT = 0.8  # share of the frames that must show the same number of objects
 _CORE = 5  # pixels that a second colour must keep after erosion to be an object of its own
 
@@ -43,8 +43,10 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
-    """``count`` is None when the frames disagree; then there are no tracks. ``background`` is the mean of each row, (2, H, C): in the first
-    and in the second half of the clip."""
+    """``count`` is None when the frames disagree; then there are no tracks, nor for any count but 1 and 2.
+
+    ``background`` is the mean colour of each row in each half of the clip, (2, H, C).
+    """
 
     count: int | None
     tracks: tuple[Track, ...]
@@ -119,14 +121,14 @@ def _rows(total_HWC: Floats, seen_HW: Floats) -> Floats:
 
 
 def _blobs(frame: Bytes, smooth: Bytes, chroma: Bytes, weak: Bytes, scenery: Floats) -> list[_Blob] | None:
-    """The objects of one frame, or None when something in it is too washed out to tell."""
+    """The objects of one frame, or None when something in it is too washed out or too large to tell."""
     import cv2
 
     number, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=4)
     blobs = []
     for label in range(1, number):
         left, top, width, height, area = stats[label]
-        if area < _AREA / 2:
+        if area < _AREA[0] / 2:
             continue
         box = (slice(max(0, top - 2), top + height + 2), slice(max(0, left - 2), left + width + 2))
         for inside in _by_colour(labels[box] == label, smooth[box], chroma[box]):
@@ -138,9 +140,9 @@ def _blobs(frame: Bytes, smooth: Bytes, chroma: Bytes, weak: Bytes, scenery: Flo
             cover = ((frame[box] - scenery[box]) * step).sum(axis=-1) / np.maximum((step * step).sum(axis=-1), 1.0)
             cover = np.clip(cover, 0.0, 1.0) * cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8))
             area = float((cover > 0.5).sum())
-            if area < _AREA:
+            if area < _AREA[0]:
                 continue
-            if peak < _STRONG:
+            if peak < _STRONG or area > _AREA[1]:
                 return None
             blobs.append(_measure(cover, box[1].start, box[0].start, colour))
     return None if not blobs and chroma.max() > _FAINT else blobs
@@ -155,8 +157,8 @@ def _by_colour(inside: npt.NDArray[np.bool_], smooth: Bytes, chroma: Bytes) -> S
     solid = inside & (chroma >= _STRONG)
     sizes = np.bincount(names[solid], minlength=len(COLOUR_RGB))
     cores = {}
-    if np.partition(sizes, -2)[-2] >= _AREA / 2:
-        for name in np.flatnonzero(sizes >= _AREA / 2):
+    if np.partition(sizes, -2)[-2] >= _AREA[0] / 2:
+        for name in np.flatnonzero(sizes >= _AREA[0] / 2):
             core = cv2.erode((solid & (names == name)).astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0)
             if core.sum() >= _CORE:
                 cores[name] = core.astype(bool)

@@ -3,13 +3,15 @@
     python -m rapo_lightning.shapes.train_autoencoder --out build/autoencoder
     python -m rapo_lightning.shapes.train_autoencoder --out build/autoencoder --small      # seconds on a CPU
 
-Clips of 9 frames; the causal convolutions carry over to 17. Object pixels weigh more than background, or the objects blur away.
+Clips of 9 frames (the causal convolutions carry over to 17), first cropped to a quarter of the picture, which is four times as fast,
+at the end whole. Object pixels weigh more than background, or the objects blur away.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,12 @@ from torch import Tensor
 
 from rapo_lightning.shapes.dataset import Scenes, arranged_scenes
 from rapo_lightning.shapes.fit import Fit, fit
+from rapo_lightning.shapes.layout import FRAMES, SIDE
 
 __all__ = ["autoencoder", "frames_to_input", "train"]
 
 _CLIP = 9  # frames
+_CROP = 32  # pixels
 _OBJECT_WEIGHT = 12.0
 _KL_WEIGHT = 1e-4
 
@@ -32,8 +36,7 @@ def autoencoder(small: bool = False) -> Any:
 
     channels = 4 if small else 12
     return AutoencoderKLWan(
-        base_dim=4 if small else 24,
-        decoder_base_dim=4 if small else 16,  # decoding is what a user's CPU pays for
+        base_dim=4 if small else 16,
         z_dim=channels,
         dim_mult=[1, 2, 4],
         num_res_blocks=1,
@@ -56,15 +59,27 @@ def train(out: Path, *, options: Fit, batch_size: int, scenes: int, workers: int
     data = arranged_scenes(scenes, "train", options.seed, workers).to(device)
     vae = autoencoder(small).to(device)
 
-    def batch(step: int) -> tuple[Tensor, ...]:
+    def clips(step: int, size: int) -> tuple[Tensor, Tensor, torch.Generator]:
+        """Nine frames of random scenes and the weight of each pixel."""
         generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
-        index = torch.randint(len(data), (batch_size,), generator=generator, device=device)
-        first = int(torch.randint(17 - _CLIP + 1, (), generator=torch.Generator().manual_seed(step)))
-        frames, covered = data.frames(index)
-        clip = frames_to_input(frames[:, first : first + _CLIP])
-        weight = 1 + _OBJECT_WEIGHT * _widened(covered[:, first : first + _CLIP])
-        noise = torch.randn(batch_size, vae.config.z_dim, 3, 16, 16, generator=generator, device=device)
-        return clip, weight[:, None], noise
+        index = torch.randint(len(data), (size,), generator=generator, device=device)
+        first = int(torch.randint(FRAMES - _CLIP + 1, (), generator=torch.Generator().manual_seed(step)))
+        frames, covered = data.frames(index, slice(first, first + _CLIP))
+        return frames_to_input(frames), 1 + _OBJECT_WEIGHT * _widened(covered)[:, None], generator
+
+    def noise(clip: Tensor, generator: torch.Generator) -> Tensor:
+        shape = (len(clip), vae.config.z_dim, 1 + _CLIP // 4, clip.shape[3] // 4, clip.shape[4] // 4)
+        return torch.randn(shape, generator=generator, device=device)
+
+    def crops(step: int) -> tuple[Tensor, ...]:
+        clip, weight, generator = clips(step, batch_size)
+        corner = torch.randint(SIDE - _CROP + 1, (2, batch_size), generator=generator, device=device)
+        clip, weight = (_cropped(tensor, corner, _CROP) for tensor in (clip, weight))
+        return clip, weight, noise(clip, generator)
+
+    def whole(step: int) -> tuple[Tensor, ...]:
+        clip, weight, generator = clips(options.steps + step, max(1, batch_size // 4))
+        return clip, weight, noise(clip, generator)
 
     def loss(clip: Tensor, weight: Tensor, noise: Tensor) -> Tensor:
         posterior = vae.encode(clip).latent_dist
@@ -74,10 +89,21 @@ def train(out: Path, *, options: Fit, batch_size: int, scenes: int, workers: int
         error = (weight * (difference.abs() + 2 * difference.square())).sum() / (3 * weight.sum())
         return torch.as_tensor(error + _KL_WEIGHT * kl)
 
-    result: dict[str, Any] = fit("autoencoder", vae, batch, loss, options, out)
+    result: dict[str, Any] = fit("autoencoder_crops", vae, crops, loss, options, out)
+    ending = replace(options, steps=max(1, int(result["steps"]) // 8), minutes=0.0, rate=options.rate / 5, warm_up=50)
+    whole_frames = fit("autoencoder", vae, whole, loss, ending, out)
+    result = {name: result[name] + whole_frames[name] for name in ("steps", "seconds")}
     result |= {"parameters": sum(p.numel() for p in vae.parameters())} | _measure_latents(vae, data, batch_size)
     vae.save_pretrained(out)
     return result
+
+
+def _cropped(tensor: Tensor, corner: Tensor, size: int) -> Tensor:
+    """A square of ``size`` pixels of each (C, T, H, W), its upper left at ``corner`` (2, B)."""
+    axis = torch.arange(size, device=tensor.device)
+    rows, columns = (corner[:, :, None] + axis).unbind(0)  # B size
+    batch = torch.arange(len(tensor), device=tensor.device)[:, None, None]
+    return tensor.permute(0, 3, 4, 1, 2)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 4, 1, 2).contiguous()
 
 
 def _widened(covered: Tensor) -> Tensor:
@@ -107,8 +133,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a tiny model and few steps, to try the script")
     parser.add_argument("--steps", type=int, default=12_000)
     parser.add_argument("--minutes", type=float, default=0.0, help="shorten the training to this many minutes")
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--scenes", type=int, default=65_536)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--scenes", type=int, default=16_384)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
@@ -118,7 +144,7 @@ def main() -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     if a.small:
-        a.steps, a.batch_size, a.scenes = min(a.steps, 4), 2, 16
+        a.steps, a.batch_size, a.scenes = min(a.steps, 4), 4, 16
     options = Fit(steps=a.steps, rate=a.rate, minutes=a.minutes, seed=a.seed, save_every=500, graph=not a.no_graph)
     result = train(
         a.out,

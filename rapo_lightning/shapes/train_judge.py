@@ -21,7 +21,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rapo_lightning.shapes.chat import END, IMAGE, PAD, VIDEO, VISION_END, VISION_START, answer_batch, chat_tokenizer
+from rapo_lightning.shapes.chat import (
+    END,
+    IMAGE,
+    PAD,
+    VIDEO,
+    VISION_END,
+    VISION_START,
+    answer_rows,
+    chat_tokenizer,
+    rendered,
+    tokenized,
+)
 from rapo_lightning.shapes.dataset import Scenes, arranged_scenes
 from rapo_lightning.shapes.fit import Fit, fit
 from rapo_lightning.shapes.generated import Generated
@@ -133,15 +144,9 @@ def _loaded(folder: Path) -> Any:
 
 def _tokenized(tokenizer: Any, lessons: list[Lesson], device: str) -> tuple[Tensor, Tensor]:
     """Token ids and answer marks of each video's conversations, (N, `_LESSONS`, L)."""
-    prompts = []
-    for messages, _ in lessons:
-        content = [{"type": "video"}, {"type": "text", "text": messages[-1]["content"]}]
-        told = [*messages[:-1], {"role": "user", "content": content}]
-        text = tokenizer.apply_chat_template(told, tokenize=False, add_generation_prompt=True)
-        prompts.append(text.replace(VIDEO, VIDEO * VIDEO_TOKENS))
-    tokens, answers = answer_batch(tokenizer, prompts, [answer for _, answer in lessons], LENGTH)
-    if len(tokens) != len(lessons):
-        raise ValueError(f"{len(lessons) - len(tokens)} conversations are longer than {LENGTH} tokens")
+    prompts = [rendered(messages, video=True).replace(VIDEO, VIDEO * VIDEO_TOKENS) for messages, _ in lessons]
+    pairs = tokenized(tokenizer, prompts, [answer for _, answer in lessons])
+    tokens, answers = answer_rows(pairs, LENGTH, int(tokenizer.pad_token_id))
     return tokens.view(-1, _LESSONS, LENGTH).to(device), answers.view(-1, _LESSONS, LENGTH).to(device)
 
 
@@ -183,7 +188,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12_000)
     parser.add_argument("--minutes", type=float, default=0.0, help="shorten the training to this many minutes")
     parser.add_argument("--batch-size", type=int, default=192)
-    parser.add_argument("--scenes", type=int, default=65_536)
+    parser.add_argument("--scenes", type=int, default=16_384)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)

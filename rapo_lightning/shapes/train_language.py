@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rapo_lightning.shapes.chat import END, PAD, answer_batch, chat_tokenizer
+from rapo_lightning.shapes.chat import END, PAD, chat_tokenizer, packed_rows, rendered, tokenized
 from rapo_lightning.shapes.fit import Fit, fit
 from rapo_lightning.shapes.lessons import lesson
 from rapo_lightning.templates import Template
@@ -27,7 +27,7 @@ from rapo_lightning.types import Message
 
 __all__ = ["language_model", "train"]
 
-LENGTH = 704  # tokens of the longest conversation
+LENGTH = 768  # tokens of a row
 _PART = 4096
 
 
@@ -81,13 +81,11 @@ def train(
     sample = data[: min(len(data), 8000)]
     texts = [m["content"] for messages, _ in sample for m in messages] + [answer for _, answer in sample]
     tokenizer = AutoTokenizer.from_pretrained(initial) if initial else chat_tokenizer(texts, 1600)
-    prompts = [
-        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) for messages, _ in data
-    ]
-    tokens, answer = (t.to(device) for t in answer_batch(tokenizer, prompts, [a for _, a in data], LENGTH))
-    line = {"name": "language", "examples": len(tokens), "dropped": len(data) - len(tokens)}
-    print(json.dumps(line | {"seconds": round(time.perf_counter() - began, 1)}), flush=True)
     end, pad = (int(tokenizer.convert_tokens_to_ids(token)) for token in (END, PAD))
+    pairs = tokenized(tokenizer, [rendered(messages) for messages, _ in data], [answer for _, answer in data])
+    tokens, answer = (t.to(device) for t in packed_rows(pairs, LENGTH, pad))
+    line = {"name": "language", "examples": len(data), "rows": len(tokens)}
+    print(json.dumps(line | {"seconds": round(time.perf_counter() - began, 1)}), flush=True)
     if initial:
         model = Qwen2ForCausalLM.from_pretrained(initial, dtype=torch.float32).to(device)
     else:
@@ -100,7 +98,7 @@ def train(
 
     def loss(words: Tensor, answered: Tensor) -> Tensor:
         with torch.autocast(words.device.type, torch.bfloat16, enabled=words.is_cuda, cache_enabled=False):
-            # Rows are padded on the right and attention is causal: the padding cannot be seen.
+            # Rows are padded on the right and attention is causal: padding cannot be seen.
             hidden = model.model(input_ids=words, use_cache=False).last_hidden_state
             logits = model.lm_head(hidden[:, :-1])
         errors = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), words[:, 1:].flatten(), reduction="none")
@@ -126,10 +124,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--initial", type=Path, help="a language model to start from")
     parser.add_argument("--small", action="store_true", help="a tiny model and few steps, to try the script")
-    parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--steps", type=int, default=6_000)
     parser.add_argument("--minutes", type=float, default=0.0, help="shorten the training to this many minutes")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--examples", type=int, default=262_144)
+    parser.add_argument("--examples", type=int, default=196_608)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)

@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30_000)
     parser.add_argument("--minutes", type=float, default=0.0, help="shorten the training to this many minutes")
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--scenes", type=int, default=131_072)
+    parser.add_argument("--scenes", type=int, default=65_536)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)

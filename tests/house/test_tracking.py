@@ -72,7 +72,7 @@ class Kept(Broken):
 @pytest.fixture
 def own_wandb_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """No key, no folders and no mode are configured; a home without a netrc."""
-    for variable in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_MODE", "WANDB_API_KEY"):
+    for variable in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_MODE", "WANDB_API_KEY", "NETRC"):
         monkeypatch.setenv(variable, "unset")  # so that what the code under test sets is undone
         monkeypatch.delenv(variable)
     monkeypatch.setenv("HOME", str(tmp_path))
