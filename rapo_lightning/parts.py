@@ -2,7 +2,8 @@
 
 Arguments are checked against the constructor's own signature and annotations:
 
-* a mapping with ``class_path`` (and ``init_args``) is a nested part;
+* a mapping with ``class_path`` (and ``init_args``) is a nested part; equal ones are one object, so that a chat model which two
+  parts name is loaded once;
 * an argument annotated `ModelReference` is located and its folder searched for code, the constructor's default included;
 * an argument annotated ``Path`` is relative to the configuration file.
 """
@@ -10,6 +11,7 @@ Arguments are checked against the constructor's own signature and annotations:
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -46,6 +48,7 @@ class Builder:
         self._positions = positions
         self._allow = tuple(allow)
         self._problems: list[str] = []
+        self._shared: dict[str, Any] = {}
         if allow and str(Path.cwd()) not in sys.path:
             sys.path.append(str(Path.cwd()))
 
@@ -105,15 +108,19 @@ class Builder:
         return self.construct(cls, arguments, (*key, "init_args"), **given)
 
     def _nested(self, spec: Mapping[str, Any], key: Key) -> Any:
-        before = len(self._problems)
         for name in spec.keys() - {"class_path", "init_args"}:
             self._note((*key, name), f"unknown key{did_you_mean(name, ('class_path', 'init_args'))}")
         arguments = spec.get("init_args") or {}
         if not isinstance(arguments, dict):
             self._note((*key, "init_args"), "must be a mapping")
             return _BROKEN
-        built = self._part(spec["class_path"], arguments, key, None, {})
-        return _BROKEN if len(self._problems) > before else built
+        # As written, not as resolved: equal text means the same part, whatever it turns out to be.
+        text = json.dumps([spec["class_path"], arguments], sort_keys=True, default=repr)
+        if text not in self._shared:
+            before = len(self._problems)
+            built = self._part(spec["class_path"], arguments, key, None, {})
+            self._shared[text] = _BROKEN if len(self._problems) > before else built
+        return self._shared[text]
 
     def _value(self, value: Any, key: Key) -> Any:
         """A configured value with the parts in it built."""

@@ -9,29 +9,55 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
+import re
 import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from rapo_lightning import records
+from rapo_lightning.environment import environment
 from rapo_lightning.errors import RunFolderError
-from rapo_lightning.settings import differences, identity
+from rapo_lightning.settings import SECRET_KEYS, differences, identity
 from rapo_lightning.types import Prompt
 
-__all__ = ["locked", "prepare", "read_run", "update_run"]
-
-_VERSIONS = ("rapo-lightning", "torch", "lightning", "diffusers", "transformers", "peft")
+__all__ = ["await_run", "choose", "opened", "read_prompts", "read_run", "update_run"]
 
 
-def prepare(
+def choose(folder: Path, resolved: Mapping[str, Any], *, force: bool = False) -> Path:
+    """The folder that a run may use: ``folder`` when it is free or holds a run of this configuration. Makes nothing.
+
+    With ``force`` a run of another configuration is left alone and the first free or fitting ``NAME-2``, ``NAME-3``, ... taken.
+
+    Raises:
+        RunFolderError: the folder cannot be written, holds something else or another configuration, or is in use.
+    """
+    name, number = folder.name, 1
+    while (found := _existing(folder)) is not None and (changed := differences(identity(found), identity(resolved))):
+        if not force:
+            raise RunFolderError(
+                f"{folder}: made with another configuration ({', '.join(changed[:8])}{', ...' * (len(changed) > 8)}); "
+                "choose another --out, or --force to run in a new folder beside it"
+            )
+        number += 1
+        folder = folder.with_name(f"{name}-{number}")
+    ancestor = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not ancestor.is_dir():
+        raise RunFolderError(f"{folder}: cannot be written: {ancestor} is a file")
+    if not os.access(ancestor, os.W_OK | os.X_OK):
+        raise RunFolderError(f"{folder}: cannot be written: no permission to write to {ancestor}")
+    if found is not None:
+        with _locked(folder):
+            return folder
+    return folder
+
+
+@contextlib.contextmanager
+def opened(
     folder: Path,
     resolved: Mapping[str, Any],
     prompts: Sequence[Prompt],
@@ -40,58 +66,63 @@ def prepare(
     command: Sequence[str] = (),
     allow: Sequence[str] = (),
     force: bool = False,
-) -> Path:
-    """Make a run folder, or check that an existing one belongs to this configuration; returns the folder to use.
+) -> Iterator[Path]:
+    """Make a run folder, or continue a run, perhaps with more prompts; every other process is kept out while this lasts.
 
-    New prompts may join an existing run. With ``force`` another configuration goes into a new folder beside it (``NAME-2``, ...).
+    Gives the folder to use; for it and for errors see `choose`. An error that ends the context is noted in ``run.json``.
+    """
+    folder = choose(folder, resolved, force=force)
+    with _locked(folder):
+        try:
+            _prepare(folder, resolved, prompts, config_file)
+        except OSError as error:
+            raise RunFolderError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        values = {"resumed": now} if "started" in read_run(folder) else {"started": now}
+        update_run(
+            folder, status="running", error=None, command=_masked(command), allow=list(allow), environment=environment(), **values
+        )
+        try:
+            yield folder
+        except BaseException as error:
+            status = "failed" if isinstance(error, Exception) else "interrupted"
+            with contextlib.suppress(RunFolderError):  # e.g. the disk is full, which is what ended the run
+                update_run(folder, status=status, error=str(error) or type(error).__name__)
+            raise
+
+
+def await_run(folder: Path, resolved: Mapping[str, Any], *, seconds: float = 60.0) -> Path:
+    """The folder, once the first process of this run has prepared it; for processes that ``torchrun`` or ``srun`` started.
 
     Raises:
-        RunFolderError: the folder cannot be written, holds something else, or was made with another configuration.
+        RunFolderError: no run of this configuration is there in time.
     """
-    while True:
-        found = _existing(folder)
-        if found is None:
-            break
-        changed = differences(identity(found), identity(resolved))
-        if not changed:
-            _join_prompts(folder, prompts)
-            return folder
-        if not force:
-            raise RunFolderError(
-                f"{folder}: made with another configuration ({', '.join(changed[:8])}); "
-                "choose another --out, or --force to run in a new folder beside it"
-            )
-        folder = _next_name(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if config_file is not None:
-            shutil.copyfile(config_file, folder / "config.yaml")
-        text = yaml.safe_dump(dict(resolved), sort_keys=False, allow_unicode=True)
-        records.write_text_atomic(folder / "config.resolved.yaml", text)
-        records.write(folder / "prompts.jsonl", prompts)
-        update_run(
-            folder,
-            status="started",
-            command=list(command),
-            allow=list(allow),
-            environment=_environment(),
-            started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        )
-    except OSError as error:
-        raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
+    deadline = time.monotonic() + seconds
+    while (found := _resolved(folder)) is None or differences(identity(found), identity(resolved)):
+        if time.monotonic() > deadline:
+            raise RunFolderError(f"{folder}: the first process has not prepared it within {seconds:.0f} s")
+        time.sleep(0.1)
     return folder
+
+
+def read_prompts(folder: Path) -> list[Prompt]:
+    """Every prompt that the run was ever asked for, in order."""
+    path = folder / "prompts.jsonl"
+    return list(records.read(path, Prompt)) if path.exists() else []
 
 
 def read_run(folder: Path) -> dict[str, Any]:
     """``run.json``; empty when there is none."""
     path = folder / "run.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        found = records.parse_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{path}: cannot be read: {error}") from error
-    return dict(found)
+    if not isinstance(found, dict):
+        raise RunFolderError(f"{path}: holds no JSON object")
+    return found
 
 
 def update_run(folder: Path, **values: Any) -> None:
@@ -100,8 +131,8 @@ def update_run(folder: Path, **values: Any) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep every other process out of a run folder; a lock left by a killed process is no obstacle.
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep every other process out of a run folder, which is made when missing; the lock of a killed process is no obstacle.
 
     Raises:
         RunFolderError: another process has it; the message names host and process.
@@ -111,18 +142,20 @@ def locked(folder: Path) -> Iterator[None]:
     holder = folder / ".lock.json"
     lock = FileLock(folder / ".lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0.5)
+        holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
     except Timeout as error:
         try:
             who = json.loads(holder.read_text(encoding="utf-8"))
             name = f"process {who['pid']} on {who['host']}"
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             name = "another process"
         raise RunFolderError(f"{folder}: in use by {name}") from error
     except OSError as error:
+        lock.release()
         raise RunFolderError(f"{folder}: cannot be written: {error.strerror or error}") from error
     try:
-        holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -130,54 +163,54 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _existing(folder: Path) -> dict[str, Any] | None:
+    """The resolved configuration of the run in a folder; None when the folder is missing, or holds nothing but hidden files."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise RunFolderError(f"{folder}: is a file, not a folder")
+        if (found := _resolved(folder)) is not None:
+            return found
+        if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise RunFolderError(f"{folder}: is not empty and holds no run; choose another --out")
+    except OSError as error:
+        raise RunFolderError(f"{folder}: cannot be read: {error.strerror or error}") from error
+    return None
+
+
+def _resolved(folder: Path) -> dict[str, Any] | None:
     path = folder / "config.resolved.yaml"
     try:
-        if not folder.exists() or (folder.is_dir() and not any(p.name not in (".lock", ".lock.json") for p in folder.iterdir())):
-            return None
-        if not folder.is_dir():
-            raise RunFolderError(f"{folder}: is a file, not a folder")
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunFolderError(f"{folder}: is not empty and holds no run; choose another --out") from None
-    except (OSError, yaml.YAMLError) as error:
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, yaml.YAMLError) as error:
         raise RunFolderError(f"{path}: cannot be read: {error}") from error
-    return dict(found)
+    if not isinstance(found, dict):
+        raise RunFolderError(f"{path}: holds no configuration")
+    return found
 
 
-def _join_prompts(folder: Path, prompts: Sequence[Prompt]) -> None:
-    known = {prompt.id: prompt for prompt in records.read(folder / "prompts.jsonl", Prompt)}
+def _prepare(folder: Path, resolved: Mapping[str, Any], prompts: Sequence[Prompt], config_file: Path | None) -> None:
+    """Write what a run starts from, the resolved configuration first: a folder that has it is a run's, whatever else is missing."""
+    found = _existing(folder)
+    if found is not None and differences(identity(found), identity(resolved)):
+        raise RunFolderError(f"{folder}: another run has started there just now")
+    known = {prompt.id: prompt for prompt in read_prompts(folder)}
     for prompt in prompts:
         if known.setdefault(prompt.id, prompt).text != prompt.text:
             raise RunFolderError(f"{folder}: prompt {prompt.id!r} has another text there; choose another --out")
+    if found is None:
+        text = yaml.safe_dump(dict(resolved), sort_keys=False, allow_unicode=True)
+        records.write_text_atomic(folder / "config.resolved.yaml", text)
     records.write(folder / "prompts.jsonl", known.values())
+    if config_file is not None and not (folder / "config.yaml").exists():
+        shutil.copyfile(config_file, folder / "config.yaml")
 
 
-def _next_name(folder: Path) -> Path:
-    number = 2
-    while (candidate := folder.with_name(f"{folder.name}-{number}")).exists():
-        number += 1
-    return candidate
-
-
-def _environment() -> dict[str, Any]:
-    versions = {}
-    for name in _VERSIONS:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return {"python": platform.python_version(), "system": platform.system(), "versions": versions, "git": _commit()}
-
-
-def _commit() -> str | None:
-    """The commit of the working copy this package runs from, if it is one."""
-    try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()
+def _masked(command: Sequence[str]) -> list[str]:
+    """A command line without the values of settings that are named like secrets and without passwords in addresses."""
+    shown = []
+    for word in command:
+        name, equals, _ = word.partition("=")
+        is_secret = equals and name.rpartition(".")[2].lower() in SECRET_KEYS
+        shown.append(f"{name}=***" if is_secret else re.sub(r"://[^/@\s]+@", "://***@", word))
+    return shown

@@ -3,17 +3,20 @@
     python -m rapo_lightning.shapes.train_autoencoder --out build/autoencoder
     python -m rapo_lightning.shapes.train_autoencoder --out build/autoencoder --small      # seconds on a CPU
 
-Clips of 9 frames (the causal convolutions carry over to 17), first cropped to a quarter of the picture, which is four times as fast,
-at the end whole. Object pixels weigh more than background, or the objects blur away.
+Three stages: short clips cropped to a quarter of the picture, which is eight times as fast; then clips of full length, without which
+the causal convolutions fall apart after the last frame they were trained on; then whole pictures. Object pixels weigh more than
+background, or the objects blur away.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,10 +25,24 @@ from rapo_lightning.shapes.dataset import Scenes, arranged_scenes
 from rapo_lightning.shapes.fit import Fit, fit
 from rapo_lightning.shapes.layout import FRAMES, SIDE
 
-__all__ = ["autoencoder", "frames_to_input", "train"]
+__all__ = ["STAGES", "Stage", "autoencoder", "frames_to_input", "train"]
 
-_CLIP = 9  # frames
-_CROP = 32  # pixels
+
+
+class Stage(NamedTuple):
+    """A part of the training: ``frames`` and ``side`` (pixels) of its clips, its share of the steps and of the peak rate."""
+
+    frames: int
+    side: int
+    steps: float
+    rate: float
+
+
+STAGES = {
+    "crops": Stage(frames=9, side=32, steps=1.0, rate=1.0),
+    "clips": Stage(frames=17, side=32, steps=0.25, rate=0.3),
+    "whole": Stage(frames=17, side=64, steps=0.05, rate=0.1),
+}
 _OBJECT_WEIGHT = 12.0
 _KL_WEIGHT = 1e-4
 
@@ -53,49 +70,79 @@ def frames_to_input(frames_BTHWC: Tensor) -> Tensor:
     return frames_BTHWC.permute(0, 4, 1, 2, 3).contiguous() * 2 - 1
 
 
-def train(out: Path, *, options: Fit, batch_size: int, scenes: int, workers: int, device: str, small: bool) -> dict[str, Any]:
-    """Train, measure the latents' mean and spread into the configuration, and save the autoencoder to ``out``."""
+def train(
+    out: Path,
+    *,
+    options: Fit,
+    batch_size: int,
+    scenes: int,
+    workers: int,
+    device: str,
+    small: bool = False,
+    stages: Sequence[str] = tuple(STAGES),
+    initial: Path | None = None,
+) -> dict[str, Any]:
+    """Train stage by stage, measure the latents' mean and spread into the configuration, and save the autoencoder to ``out``.
+
+    Args:
+        batch_size: clips a step in the first stage; stages with larger clips take proportionally fewer.
+        stages: names of `STAGES`, in order.
+        initial: an autoencoder to start from.
+    """
+    from diffusers import AutoencoderKLWan
+
     torch.manual_seed(options.seed)
     data = arranged_scenes(scenes, "train", options.seed, workers).to(device)
-    vae = autoencoder(small).to(device)
-
-    def clips(step: int, size: int) -> tuple[Tensor, Tensor, torch.Generator]:
-        """Nine frames of random scenes and the weight of each pixel."""
-        generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
-        index = torch.randint(len(data), (size,), generator=generator, device=device)
-        first = int(torch.randint(FRAMES - _CLIP + 1, (), generator=torch.Generator().manual_seed(step)))
-        frames, covered = data.frames(index, slice(first, first + _CLIP))
-        return frames_to_input(frames), 1 + _OBJECT_WEIGHT * _widened(covered)[:, None], generator
-
-    def noise(clip: Tensor, generator: torch.Generator) -> Tensor:
-        shape = (len(clip), vae.config.z_dim, 1 + _CLIP // 4, clip.shape[3] // 4, clip.shape[4] // 4)
-        return torch.randn(shape, generator=generator, device=device)
-
-    def crops(step: int) -> tuple[Tensor, ...]:
-        clip, weight, generator = clips(step, batch_size)
-        corner = torch.randint(SIDE - _CROP + 1, (2, batch_size), generator=generator, device=device)
-        clip, weight = (_cropped(tensor, corner, _CROP) for tensor in (clip, weight))
-        return clip, weight, noise(clip, generator)
-
-    def whole(step: int) -> tuple[Tensor, ...]:
-        clip, weight, generator = clips(options.steps + step, max(1, batch_size // 4))
-        return clip, weight, noise(clip, generator)
-
-    def loss(clip: Tensor, weight: Tensor, noise: Tensor) -> Tensor:
-        posterior = vae.encode(clip).latent_dist
-        decoded = vae.decode(posterior.mean + posterior.std * noise).sample
-        difference = decoded - clip
-        kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
-        error = (weight * (difference.abs() + 2 * difference.square())).sum() / (3 * weight.sum())
-        return torch.as_tensor(error + _KL_WEIGHT * kl)
-
-    result: dict[str, Any] = fit("autoencoder_crops", vae, crops, loss, options, out)
-    ending = replace(options, steps=max(1, int(result["steps"]) // 8), minutes=0.0, rate=options.rate / 5, warm_up=50)
-    whole_frames = fit("autoencoder", vae, whole, loss, ending, out)
-    result = {name: result[name] + whole_frames[name] for name in ("steps", "seconds")}
+    vae = (AutoencoderKLWan.from_pretrained(str(initial)) if initial else autoencoder(small)).to(device)
+    result: dict[str, Any] = {"steps": 0.0, "seconds": 0.0}
+    for number, name in enumerate(stages):
+        stage = STAGES[name]
+        smaller = STAGES["crops"].frames * STAGES["crops"].side ** 2 / (stage.frames * stage.side**2)
+        plan = replace(
+            options,
+            steps=max(1, round(options.steps * stage.steps)),
+            minutes=options.minutes * stage.steps,
+            rate=options.rate * stage.rate,
+            seed=options.seed + number,
+        )
+        clips = _Clips(data, vae, stage, max(1, round(batch_size * smaller)), plan.seed, device)
+        done = fit(f"autoencoder_{name}", vae, clips, partial(_loss, vae), plan, out)
+        result = {key: result[key] + done[key] for key in result}
     result |= {"parameters": sum(p.numel() for p in vae.parameters())} | _measure_latents(vae, data, batch_size)
     vae.save_pretrained(out)
     return result
+
+
+class _Clips:
+    """The batches of a stage: clips (B, C, T, S, S), the weight of each pixel, and the noise of the latents."""
+
+    def __init__(self, data: Scenes, vae: Any, stage: Stage, size: int, seed: int, device: str) -> None:
+        self.data, self.vae, self.stage, self.size, self.seed, self.device = data, vae, stage, size, seed, device
+
+    def __call__(self, step: int) -> tuple[Tensor, ...]:
+        generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + step)
+
+        def below(limit: int, *shape: int) -> Tensor:
+            return torch.randint(limit, shape, generator=generator, device=self.device)
+
+        first = step % (FRAMES - self.stage.frames + 1)
+        frames, covered = self.data.frames(below(len(self.data), self.size), slice(first, first + self.stage.frames))
+        clip, weight = frames_to_input(frames), 1 + _OBJECT_WEIGHT * _widened(covered)[:, None]
+        if self.stage.side < SIDE:
+            corner = below(SIDE - self.stage.side + 1, 2, self.size)
+            clip, weight = (_cropped(tensor, corner, self.stage.side) for tensor in (clip, weight))
+        grid = (1 + self.stage.frames // 4, self.stage.side // 4, self.stage.side // 4)
+        shape = (self.size, self.vae.config.z_dim, *grid)
+        return clip, weight, torch.randn(shape, generator=generator, device=self.device)
+
+
+def _loss(vae: Any, clip: Tensor, weight: Tensor, noise: Tensor) -> Tensor:
+    posterior = vae.encode(clip).latent_dist
+    decoded = vae.decode(posterior.mean + posterior.std * noise).sample
+    difference = decoded - clip
+    kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
+    error = (weight * (difference.abs() + 2 * difference.square())).sum() / (3 * weight.sum())
+    return torch.as_tensor(error + _KL_WEIGHT * kl)
 
 
 def _cropped(tensor: Tensor, corner: Tensor, size: int) -> Tensor:
@@ -130,9 +177,11 @@ def _measure_latents(vae: Any, data: Scenes, batch_size: int) -> dict[str, float
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
+    parser.add_argument("--initial", type=Path, help="an autoencoder to start from")
     parser.add_argument("--small", action="store_true", help="a tiny model and few steps, to try the script")
-    parser.add_argument("--steps", type=int, default=12_000)
-    parser.add_argument("--minutes", type=float, default=0.0, help="shorten the training to this many minutes")
+    parser.add_argument("--steps", type=int, default=5000, help="of the first stage; the others in proportion")
+    parser.add_argument("--minutes", type=float, default=0.0, help="shorten the first stage to this, the others in proportion")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--scenes", type=int, default=16_384)
     parser.add_argument("--rate", type=float, default=1e-3)
@@ -145,7 +194,7 @@ def main() -> None:
     torch.backends.cudnn.benchmark = True
     if a.small:
         a.steps, a.batch_size, a.scenes = min(a.steps, 4), 4, 16
-    options = Fit(steps=a.steps, rate=a.rate, minutes=a.minutes, seed=a.seed, save_every=500, graph=not a.no_graph)
+    options = Fit(steps=a.steps, rate=a.rate, minutes=a.minutes, seed=a.seed, save_every=100, graph=not a.no_graph)
     result = train(
         a.out,
         options=options,
@@ -154,6 +203,8 @@ def main() -> None:
         workers=a.workers,
         device=a.device,
         small=a.small,
+        stages=a.stages,
+        initial=a.initial,
     )
     print(json.dumps({"name": "autoencoder"} | result))
 
