@@ -16,7 +16,16 @@ from rapo_lightning.weights import locate
 
 __all__ = ["Finding", "findings"]
 
-_PACKAGES = ("torch", "lightning", "diffusers", "transformers", "peft", "sentence-transformers", "torch-geometric", "torchmetrics")
+_PACKAGES = (
+    "torch",
+    "lightning",
+    "diffusers",
+    "transformers",
+    "peft",
+    "sentence-transformers",
+    "torch-geometric",
+    "torchmetrics",
+)
 _OPTIONAL = {
     "av": "videos are written with OpenCV's mp4v instead: pip install av",
     "wandb": "logger: csv and tensorboard still work: pip install wandb",

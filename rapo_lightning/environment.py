@@ -24,7 +24,7 @@ def environment() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of the working copy that this package runs from, with ``-dirty`` for local changes; None: installed elsewhere."""
+    """The commit of the working copy that this package runs from, ``-dirty`` with local changes; None: installed elsewhere."""
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None

@@ -1,13 +1,13 @@
 """The exceptions of the suite. Each is raised with one line that a user can act on.
 
-    RapoError
-    ├── ConfigError       a configuration or a command line is wrong; carries every problem found (exit code 2)
-    ├── InputError        a prompt file or another input is wrong (exit code 2)
-    ├── WeightsError      weights are missing, foreign or would run code (exit code 2)
-    ├── RunFolderError    the run folder cannot be written, is in use, or belongs to another configuration (exit code 2)
-    ├── RecordError       a record cannot be read: torn, of a newer schema, or not ours (exit code 1)
-    ├── PartError         a part broke its contract, e.g. returned the wrong number of items (exit code 1)
-    └── VideoError        a video cannot be read or written (exit code 1)
+RapoError
+├── ConfigError       a configuration or a command line is wrong; carries every problem found (exit code 2)
+├── InputError        a prompt file or another input is wrong (exit code 2)
+├── WeightsError      weights are missing, foreign or would run code (exit code 2)
+├── RunFolderError    the run folder cannot be written, is in use, or belongs to another configuration (exit code 2)
+├── RecordError       a record cannot be read: torn, of a newer schema, or not ours (exit code 1)
+├── PartError         a part broke its contract, e.g. returned the wrong number of items (exit code 1)
+└── VideoError        a video cannot be read or written (exit code 1)
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class StopSignals:
             signal.signal(number, handler)
 
     def take_over(self, trainer: Trainer) -> None:
-        """Call when the Trainer has started: its own handler broadcasts to all processes, which hangs when they get two signals."""
+        """Call once the Trainer has started: its own handler makes all processes meet, and hangs when one gets two signals."""
         self._trainer = trainer
         if self._before:
             self._install()

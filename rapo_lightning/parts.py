@@ -81,7 +81,7 @@ class Builder:
                 self._note((*key, name), f"required by {cls.__name__}, but missing")
             elif isinstance(parameter.default, str) and _mentions(hints.get(name), ModelReference):
                 values[name] = self._typed(parameter.default, hints[name], (*key, name))
-        if len(self._problems) > before:
+        if len(self._problems) > before or any(value is _BROKEN for value in values.values()):
             return None
         owner = key[:-1] if key[-1] == "init_args" else key
         try:

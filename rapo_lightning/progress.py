@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, final
 
+from rapo_lightning.terminal import one_line
 from rapo_lightning.types import Candidate, Trajectory
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Progress"]
 
 _ROWS = 8  # prompts shown on a terminal
+_LENGTH = 300  # characters kept of a prompt, more than a terminal's width
 
 
 @final
@@ -26,7 +28,6 @@ class Progress:
     Args:
         videos: how many videos the run will render at most.
         title: what is running.
-        quiet: show nothing.
         every: seconds between plain lines.
         clock: seconds.
     """
@@ -36,14 +37,12 @@ class Progress:
         videos: int,
         title: str = "",
         *,
-        quiet: bool = False,
         every: float = 10.0,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._videos = videos
         self._title = title
-        self._quiet = quiet
         self._every = every
         self._console = console
         self._clock = clock
@@ -53,8 +52,6 @@ class Progress:
         self._live: Live | None = None
 
     def __enter__(self) -> Progress:
-        if self._quiet:
-            return self
         from rich.console import Console
         from rich.live import Live
 
@@ -69,22 +66,22 @@ class Progress:
         if self._live is not None:
             self._live.__exit__(kind, error, trace)
             self._live = None
-        if not self._quiet and self._console is not None and self._rendered:
-            self._console.print(self.line(), highlight=False)
+        if self._console is not None and self._rendered:
+            self._console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
 
     def on_candidate(self, candidate: Candidate, trajectory: Trajectory) -> None:
         """Take note of a new candidate and, now and then, show how things stand."""
         self._rendered += len(candidate.videos)
         best = trajectory.best.reward if trajectory.best else None
         self._latest.pop(trajectory.prompt.id, None)  # the newest at the end
-        self._latest[trajectory.prompt.id] = (trajectory.prompt.text, candidate.round, best)
-        if self._quiet or self._console is None:
+        self._latest[trajectory.prompt.id] = (one_line(trajectory.prompt.text, _LENGTH), candidate.round, best)
+        if self._console is None:
             return
         if self._live is not None:
             self._live.update(self._table())
         elif self._clock() - self._told >= self._every:
             self._told = self._clock()
-            self._console.print(self.line(), highlight=False)
+            self._console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
 
     def line(self) -> str:
         """How things stand, e.g. ``loop: 24/60 videos, 31.5 videos/min, 1:09 left, mean best score 0.71``."""

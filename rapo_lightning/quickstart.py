@@ -11,47 +11,32 @@ import hashlib
 import json
 import shutil
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
-from evaluation.statistics import cohen_kappa, paired_bootstrap
 from rapo_lightning import records
+from rapo_lightning.comparison import Arm, compare
+from rapo_lightning.errors import InputError
+from rapo_lightning.interruption import StopSignals
+from rapo_lightning.planning import model_references
+from rapo_lightning.results import finish
 from rapo_lightning.rewriters.repeat import RepeatPrompt
-from rapo_lightning.run_folder import locked, prepare, read_run, update_run
+from rapo_lightning.run_folder import choose, opened, read_run, update_run
+from rapo_lightning.run_log import run_log
+from rapo_lightning.sections import OptimizeConfig
+from rapo_lightning.session import OnCandidate, Outcome, make_trainer, run_loop
 from rapo_lightning.settings import OptimizeParts, build_optimize, load_optimize, resolved
 from rapo_lightning.shapes.captions import caption, state, user_prompt
 from rapo_lightning.shapes.render import arrange
 from rapo_lightning.shapes.scene import Scene, sample
-from rapo_lightning.shapes.verify import all_right, check, read
 from rapo_lightning.types import Candidate, Failure, Prompt, Trajectory, candidate_id
-from rapo_lightning.video import read_frames
 from rapo_lightning.weights import locate
-from rapo_lightning.workflows import OnCandidate, Outcome, finish, model_references, run_loop
 
-if TYPE_CHECKING:
-    from rapo_lightning.sections import OptimizeConfig
-
-__all__ = ["NOTE", "Arm", "held_out_prompts", "quickstart", "weight_hashes", "write_table"]
-
-NOTE = "Shapes world (moving shapes, 64 x 64 pixels, 17 frames): real pipeline code, tiny weights. Says nothing of large models."
-#: The judge says that a video is right above this score: nearer to the highest of its five levels than to the next.
-_JUDGED_RIGHT = 0.875
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arm:
-    """One arm's chosen candidates, one a prompt (None: none could be scored), with every candidate it rendered."""
-
-    name: str
-    videos_per_prompt: int
-    chosen: tuple[Candidate | None, ...]
-    rendered: tuple[Candidate, ...]
-    seconds: float
+__all__ = ["held_out_prompts", "quickstart", "weight_hashes", "write_table"]
 
 
 def held_out_prompts(count: int, seed: int) -> list[tuple[Prompt, Scene, Scene]]:
@@ -92,50 +77,78 @@ def quickstart(
     seed: int = 0,
     overrides: Sequence[str] = (),
     command: Sequence[str] = (),
+    echo: bool = True,
     listen: Callable[[str, int], OnCandidate] | None = None,
-) -> tuple[dict[str, Any], Outcome]:
-    """Run the arms on held-out prompts and leave the loop's run, with the comparison, in ``out``.
+) -> tuple[dict[str, Any] | None, Outcome]:
+    """Run the arms on held-out prompts and leave the loop's run, with the comparison, in ``out``; continues what is there.
+
+    Args:
+        config_file: a configuration of the shapes world.
+        out: the run folder; the other arms have folders of their own in it.
+        prompts: how many.
+        seed: of the prompts, the noise and the bootstrap.
+        overrides: ``a.b=c`` settings that go before the file's.
+        command: the command line, for the record.
+        echo: show warnings on stderr.
+        listen: called with an arm's name and its number of videos; gives what is told of its candidates.
 
     Returns:
-        the comparison (also ``comparison.json`` in ``out``) and the loop's outcome.
+        the comparison (also ``comparison.json`` in ``out``) and the loop's outcome; None and the outcome of the arm that was
+        interrupted.
     """
     config, positions = load_optimize(config_file, [*overrides, f"seed={seed}"])
+    if config.trainer.get("devices", 1) not in (1, "1"):
+        raise InputError("quickstart runs on one device: trainer.devices must be 1")
+    choose(out, resolved(config))
     parts = build_optimize(config, positions)
     asked = held_out_prompts(prompts, seed)
     wanted = [prompt for prompt, _, _ in asked]
-    folder = prepare(out, resolved(config), wanted, config_file=config_file, command=command)
-    videos = 1 + config.loop.rounds
+    rounds = config.loop.rounds
+    videos = 1 + rounds
     oracle = _OracleCaptions({prompt.id: caption(scene) for prompt, _, scene in asked})
+    fresh = config.model_copy(update={"loop": config.loop.model_copy(update={"fresh_seeds": True})})
 
-    def run(name: str, where: Path, count: int, parts: OptimizeParts, rounds: int, config: OptimizeConfig) -> tuple[Outcome, float]:
-        began = time.perf_counter()
-        listeners = [listen(name, count * prompts)] if listen else []
-        outcome = run_loop(config, parts, wanted, where, rounds=rounds, listeners=listeners)
-        return outcome, time.perf_counter() - began
+    with (
+        StopSignals() as signals,
+        opened(out, resolved(config), wanted, config_file=config_file, command=command) as folder,
+        run_log(folder, 0, echo=echo),
+    ):
 
-    with locked(folder):
-        arms = folder / "arms"
-        ends, end_seconds = run("raw and oracle", arms / "ends", 2, replace(parts, augmenter=oracle), 0, config)
-        raw = tuple(_of_origin(t, "user") for t in ends.trajectories)
-        control = config.model_copy(update={"loop": config.loop.model_copy(update={"fresh_seeds": True})})
-        for where in (arms / "best_of_n", folder):
+        def run(
+            name: str, where: Path, config: OptimizeConfig, parts: OptimizeParts, rounds: int
+        ) -> tuple[Outcome, float | None]:
+            resumed = any(where.glob("candidates-*.jsonl"))
+            where.mkdir(parents=True, exist_ok=True)
             _share_first(raw, where)
-        best_of, best_seconds = run(
-            f"best of {videos}", arms / "best_of_n", videos, replace(parts, rewriter=RepeatPrompt()), videos - 1, control
-        )
-        loop, loop_seconds = run("loop", folder, videos, parts, videos - 1, config)
-        oracles = tuple(_of_origin(t, "rapo") for t in ends.trajectories)
-        share = end_seconds / 2
+            began = time.perf_counter()
+            trainer = make_trainer(config, where, len(wanted), signals)
+            listeners = [listen(name, (rounds + (1 if raw else 2)) * prompts)] if listen else []
+            outcome = run_loop(trainer, config, parts, wanted, where, signals=signals, rounds=rounds, listeners=listeners)
+            return outcome, None if resumed else time.perf_counter() - began
+
+        arms = folder / "arms"
+        raw: tuple[Candidate | None, ...] = ()
+        ends, seconds = run("raw and oracle", arms / "ends", config, replace(parts, augmenter=oracle), 0)
+        if ends.interrupted:
+            return None, ends
+        raw, oracles = (tuple(_of_origin(t, origin) for t in ends.trajectories) for origin in ("user", "rapo"))
+        one = None if seconds is None else seconds / 2
+        best_of, of_best = run(f"best of {videos}", arms / "best_of_n", fresh, replace(parts, rewriter=RepeatPrompt()), rounds)
+        if best_of.interrupted:
+            return None, best_of
+        loop, of_loop = run("loop", folder, config, parts, rounds)
+        if loop.interrupted:
+            return None, loop
         compared = [
-            _arm("raw prompt", 1, raw, _all(raw), share),
-            _arm(f"best of {videos}", videos, _best(best_of), _rendered(best_of), best_seconds + share),
-            _arm("loop", videos, _best(loop), _rendered(loop), loop_seconds + share),
-            _arm("oracle caption", 1, oracles, _all(oracles), share),
+            Arm(name="raw prompt", videos_per_prompt=1, chosen=raw, rendered=_known(raw), seconds=one),
+            _arm(f"best of {videos}", videos, best_of, None if one is None or of_best is None else of_best + one),
+            _arm("loop", videos, loop, None if one is None or of_loop is None else of_loop + one),
+            Arm(name="oracle caption", videos_per_prompt=1, chosen=oracles, rendered=_known(oracles), seconds=one),
         ]
-        comparison = _comparison(compared, asked, seed)
+        comparison = compare(compared, [(prompt, stated) for prompt, stated, _ in asked], seed=seed)
         records.write_text_atomic(folder / "comparison.json", json.dumps(comparison, indent=2) + "\n")
-        update_run(folder, seed=seed, weights=weight_hashes(config, positions.folder))
-        finish(loop, config)
+        update_run(folder, weights=weight_hashes(config, positions.folder))
+        finish(loop, parts, seed=seed)
     return comparison, loop
 
 
@@ -181,102 +194,15 @@ def _of_origin(trajectory: Trajectory, origin: str) -> Candidate | None:
     return next((c for c in trajectory.candidates if c.origin == origin and c.videos), None)
 
 
-def _best(outcome: Outcome) -> tuple[Candidate | None, ...]:
-    return tuple(trajectory.best for trajectory in outcome.trajectories)
+def _known(candidates: Sequence[Candidate | None]) -> tuple[Candidate, ...]:
+    return tuple(candidate for candidate in candidates if candidate is not None)
 
 
-def _rendered(outcome: Outcome) -> tuple[Candidate, ...]:
-    return tuple(c for t in outcome.trajectories for c in t.candidates if c.videos)
-
-
-def _all(candidates: Sequence[Candidate | None]) -> tuple[Candidate, ...]:
-    return tuple(c for c in candidates if c is not None)
-
-
-def _arm(
-    name: str, videos: int, chosen: tuple[Candidate | None, ...], rendered: tuple[Candidate, ...], seconds: float
-) -> Arm:
-    return Arm(name=name, videos_per_prompt=videos, chosen=chosen, rendered=rendered, seconds=seconds)
-
-
-def _comparison(arms: Sequence[Arm], asked: Sequence[tuple[Prompt, Scene, Scene]], seed: int) -> dict[str, Any]:
-    """The table, as plain JSON: verified shares with paired intervals, what the judge says, their agreement, worst cases."""
-    stated = {prompt.id: scene for prompt, scene, _ in asked}
-    checks: dict[str, dict[str, bool | None]] = {}
-
-    def verified(candidate: Candidate) -> dict[str, bool | None]:
-        path = candidate.videos[0].path
-        if path not in checks:
-            checks[path] = check(read(read_frames(path)), stated[candidate.prompt_id])
-        return checks[path]
-
-    def right(candidate: Candidate | None) -> float:
-        return float(candidate is not None and all_right(verified(candidate)) is True)
-
-    shares = [np.asarray([right(candidate) for candidate in arm.chosen]) for arm in arms]
-    rows = []
-    for arm, share in zip(arms, shares, strict=True):
-        mean, low, high = paired_bootstrap(share, seed=seed)
-        difference, difference_low, difference_high = paired_bootstrap(share - shares[0], seed=seed)
-        rewards = [c.reward for c in arm.chosen if c is not None and c.reward is not None]
-        judged = [(c.reward > _JUDGED_RIGHT, bool(right(c))) for c in arm.rendered if c.reward is not None]
-        rows.append(
-            {
-                "name": arm.name,
-                "prompts": len(arm.chosen),
-                "videos_per_prompt": arm.videos_per_prompt,
-                "right": round(mean, 4),
-                "low": round(low, 4),
-                "high": round(high, 4),
-                "difference": round(difference, 4),
-                "difference_low": round(difference_low, 4),
-                "difference_high": round(difference_high, 4),
-                "judge": round(float(np.mean(rewards)), 4) if rewards else None,
-                "kappa": _rounded(cohen_kappa([a for a, _ in judged], [b for _, b in judged])),
-                "by_attribute": _by_attribute(arm, verified),
-                "seconds": round(arm.seconds, 1),
-            }
-        )
-    best_of, loop = shares[1], shares[2]
-    gap = float(shares[3].mean() - shares[0].mean())
-    against, against_low, against_high = paired_bootstrap(loop - best_of, seed=seed)
-    return {
-        "title": f"{len(asked)} held-out user prompts, seed {seed}",
-        "note": NOTE,
-        "arms": rows,
-        "gap_closed": round(float(loop.mean() - shares[0].mean()) / gap, 4) if gap > 0 else None,
-        "loop_minus_best_of_n": [round(value, 4) for value in (against, against_low, against_high)],
-        "worst": _worst(arms, asked, verified),
-    }
-
-
-def _by_attribute(arm: Arm, verified: Callable[[Candidate], Mapping[str, bool | None]]) -> dict[str, float]:
-    found: dict[str, list[bool]] = defaultdict(list)
-    for candidate in arm.chosen:
-        for name, value in verified(candidate).items() if candidate else ():
-            found[name.split(".")[-1]].append(value is True)
-    return {name: round(float(np.mean(values)), 4) for name, values in sorted(found.items())}
-
-
-def _worst(
-    arms: Sequence[Arm],
-    asked: Sequence[tuple[Prompt, Scene, Scene]],
-    verified: Callable[[Candidate], Mapping[str, bool | None]],
-) -> list[dict[str, str]]:
-    """Prompts on which the loop did worse than the raw prompt, then those with most left wrong; five at most."""
-    cases = []
-    for (prompt, _, _), raw, best in zip(asked, arms[0].chosen, arms[2].chosen, strict=True):
-        if best is None:
-            cases.append((99, prompt.text, "no video could be scored"))
-            continue
-        wrong = [name for name, value in verified(best).items() if value is not True]
-        lost = bool(wrong) and raw is not None and all_right(verified(raw)) is True
-        if wrong:
-            why = ("the raw prompt's video was right; " if lost else "") + "not found: " + ", ".join(wrong)
-            cases.append((len(wrong) + 50 * lost, prompt.text, why))
-    cases.sort(key=lambda case: -case[0])
-    return [{"prompt": text, "why": why} for _, text, why in cases[:5]]
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else round(float(value), 4)
+def _arm(name: str, videos: int, outcome: Outcome, seconds: float | None) -> Arm:
+    return Arm(
+        name=name,
+        videos_per_prompt=videos,
+        chosen=tuple(trajectory.best for trajectory in outcome.trajectories),
+        rendered=tuple(c for t in outcome.trajectories for c in t.candidates if c.videos),
+        seconds=seconds,
+    )

@@ -1,7 +1,7 @@
 """The run folder: one folder holds a whole run, and no two processes or configurations share it.
 
-``run.json`` says what ran and how it stands; ``config.yaml`` is the configuration as given, ``config.resolved.yaml`` with every
-value; ``prompts.jsonl`` what was asked; the candidate logs are the record; the rest is derived from them and can be written again.
+``run.json`` says what ran and how it stands; ``config.yaml`` is the configuration as given, ``config.resolved.yaml`` has every
+value; ``prompts.jsonl`` is what was asked; the candidate logs are the record; all else is derived and can be written again.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _resolved(folder: Path) -> dict[str, Any] | None:
 
 
 def _prepare(folder: Path, resolved: Mapping[str, Any], prompts: Sequence[Prompt], config_file: Path | None) -> None:
-    """Write what a run starts from, the resolved configuration first: a folder that has it is a run's, whatever else is missing."""
+    """Write what a run starts from, the resolved configuration first: a folder that has it is a run's, whatever it lacks."""
     found = _existing(folder)
     if found is not None and differences(identity(found), identity(resolved)):
         raise RunFolderError(f"{folder}: another run has started there just now")

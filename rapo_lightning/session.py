@@ -1,4 +1,4 @@
-"""One session of the loop under a Lightning Trainer: from parts and prompts to trajectories, read back from the candidate logs."""
+"""One session of the loop under a Lightning Trainer: parts and prompts in, trajectories read back from the candidate logs out."""
 
 from __future__ import annotations
 

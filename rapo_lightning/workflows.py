@@ -116,7 +116,8 @@ def optimize(
             run_log(folder, 0, echo=echo),
         ):
             left = max(0, planned.videos - _recorded_videos(folder, {prompt.id for prompt in wanted}))
-            share = -(-left // trainer.world_size)
+            own = -(-len(wanted) // trainer.world_size)  # prompts of this process
+            share = -(-left * own // len(wanted))
             listeners = started(Started(folder=folder, plan=planned, videos=share, processes=trainer.world_size))
             outcome = run_loop(
                 trainer, config, parts, wanted, folder, signals=signals, retry_errors=retry_errors, listeners=listeners

@@ -47,9 +47,7 @@ class Scenes:
 
 def arranged_scenes(count: int, split: Split, seed: int, workers: int = 1, objects: int | None = None) -> Scenes:
     """``count`` scenes of a split; ``workers`` processes share the work without changing the result."""
-    tasks = [
-        (min(_PART, count - start), split, seed * 1_000_003 + start, objects) for start in range(0, count, _PART)
-    ]
+    tasks = [(min(_PART, count - start), split, seed * 1_000_003 + start, objects) for start in range(0, count, _PART)]
     if workers > 1 and len(tasks) > 1:
         with ProcessPoolExecutor(min(workers, len(tasks))) as pool:
             parts = list(pool.map(_part, tasks))

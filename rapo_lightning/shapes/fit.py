@@ -10,21 +10,23 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Fit", "fit"]
+__all__ = ["Fit", "fit", "record"]
 
 Batch = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """How to train. ``minutes``: shorten ``steps`` to what fits, measured after the first steps (0: no limit)."""
+    """How to train. ``minutes``: end after this long, however many steps that is; the learning rate follows (0: no limit)."""
 
     steps: int
     rate: float  # peak learning rate
@@ -55,24 +57,32 @@ def fit(
         folder: holds the checkpoint; when it exists, training continues from it.
 
     Returns:
-        ``steps``, ``seconds`` and the mean ``loss`` of the last `Fit.log_every` steps.
+        ``steps`` and ``seconds``, those of earlier sessions included.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     device = parameters[0].device
     rate = torch.tensor(0.0, device=device)
     cuda = device.type == "cuda"
+    began = time.perf_counter()
     optimizer = torch.optim.AdamW(
         parameters, lr=rate if cuda else options.rate, betas=(0.9, 0.98), weight_decay=options.weight_decay, capturable=cuda
     )
     average = [p.detach().clone() for p in parameters]
     checkpoint = folder / f"{name}.checkpoint"
-    start, total, spent = 0, options.steps, 0.0
+    start, spent = 0, 0.0
     if checkpoint.exists():
         saved = torch.load(checkpoint, map_location=device, weights_only=True)
         for target, source in ((parameters, saved["weights"]), (average, saved["average"])):
             torch._foreach_copy_([t.data for t in target], source)
         optimizer.load_state_dict(saved["optimizer"])
-        start, total, spent = saved["step"], saved["total"], saved["seconds"]
+        start, spent = saved["step"], saved["seconds"]
+
+    def elapsed() -> float:
+        return spent + time.perf_counter() - began
+
+    def share(step: int) -> float:
+        """How much of the training is done."""
+        return max(step / options.steps, elapsed() / (60 * options.minutes) if options.minutes else 0.0)
 
     def save(step: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,8 +91,7 @@ def fit(
             "average": average,
             "optimizer": optimizer.state_dict(),
             "step": step,
-            "total": total,
-            "seconds": spent + time.perf_counter() - began,
+            "seconds": elapsed(),
         }
         torch.save(state, checkpoint.with_suffix(".part"))
         checkpoint.with_suffix(".part").replace(checkpoint)
@@ -97,46 +106,44 @@ def fit(
 
     model.train()
     run = _Captured(update) if cuda and options.graph else update
-    began = time.perf_counter()
     recent: list[Tensor] = []
-    calibrated = began
-    for step in range(start, options.steps):
-        if step >= total:
-            break
-        share = min(1.0, step / total)
-        now = options.rate * min(1.0, (step + 1) / options.warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
-        if cuda:
-            rate.fill_(now)
-            for group in optimizer.param_groups:
-                if group["lr"] is not rate:
-                    group["lr"] = rate
-        else:
-            for group in optimizer.param_groups:
-                group["lr"] = now
+    step = start
+    while (done := share(step)) < 1.0:
+        now = options.rate * min(1.0, (step + 1) / options.warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+        _set_rate(optimizer, rate, now, cuda)
         recent.append(run(*batch(step)).clone())
         torch._foreach_lerp_(average, [p.data for p in parameters], 1 - min(options.average, (step + 1) / (step + 10)))
-        if step == 20:
-            _wait(device)
-            calibrated = time.perf_counter()
-        if step == 120 and options.minutes:
-            _wait(device)
-            seconds_a_step = (time.perf_counter() - calibrated) / 100
-            total = min(total, int(options.minutes * 60 / seconds_a_step))
-            print(json.dumps({"name": name, "seconds_a_step": round(seconds_a_step, 5), "steps": total}), flush=True)
-        if (step + 1) % options.log_every == 0 or step + 1 == total:
+        step += 1
+        last = share(step) >= 1.0
+        if step % options.log_every == 0 or last:
             value = float(torch.stack(recent).mean())
             recent.clear()
-            line = {"name": name, "step": step + 1, "of": total, "loss": round(value, 6)}
-            print(json.dumps(line | {"seconds": round(spent + time.perf_counter() - began, 1)}), flush=True)
+            line = {"name": name, "step": step, "of": options.steps, "loss": round(value, 6)}
+            print(json.dumps(line | {"seconds": round(elapsed(), 1)}), flush=True)
             if not math.isfinite(value):
-                raise FloatingPointError(f"{name}: the loss is {value} at step {step + 1}")
-        if (step + 1) % options.save_every == 0 or step + 1 == total:
-            save(step + 1)
-    _wait(device)
-    seconds = spent + time.perf_counter() - began
+                raise FloatingPointError(f"{name}: the loss is {value} at step {step}")
+        if step % options.save_every == 0 or last:
+            save(step)
     torch._foreach_copy_([p.data for p in parameters], average)
     model.eval()
-    return {"steps": float(total), "seconds": seconds}
+    return {"steps": float(step), "seconds": round(elapsed(), 1)}
+
+
+def record(name: str, result: Mapping[str, Any], arguments: Namespace, out: Path) -> None:
+    """Leave ``training.json`` beside the weights: what was trained, how long, on what, with which settings."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items() if key != "out"}
+    row = {"name": name, **result, "device": device, "torch": torch.__version__, "settings": settings}
+    (out / "training.json").write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps({"name": name, **result}), flush=True)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, tensor: Tensor, value: float, cuda: bool) -> None:
+    """A captured step reads its rate from ``tensor``; elsewhere it is a plain number."""
+    if cuda:
+        tensor.fill_(value)
+    for group in optimizer.param_groups:
+        group["lr"] = tensor if cuda else value
 
 
 class _Captured:
@@ -169,8 +176,3 @@ class _Captured:
             slot.copy_(tensor)
         self.graph.replay()
         return self.output
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()

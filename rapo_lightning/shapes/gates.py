@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,14 +19,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from evaluation.statistics import cohen_kappa
+from rapo_lightning.judges.qwen_vl import QwenVLJudge
+from rapo_lightning.protocols import Judge
 from rapo_lightning.shapes.captions import caption, state, user_prompt
 from rapo_lightning.shapes.dataset import arranged_scenes
 from rapo_lightning.shapes.generated import load_pipeline, read_all, sample_videos
+from rapo_lightning.shapes.judge_model import FPS
 from rapo_lightning.shapes.scene import Scene, Split
 from rapo_lightning.shapes.train_autoencoder import frames_to_input
 from rapo_lightning.shapes.verify import Reading, all_right, check
+from rapo_lightning.types import ModelReference, Prompt, Video
+from rapo_lightning.video import write_video
 
-__all__ = ["by_attribute", "prompt_gates", "reconstruction_gate", "share_right"]
+__all__ = ["JUDGED_RIGHT", "by_attribute", "judge_gate", "prompt_gates", "reconstruction_gate", "share_right"]
+
+
+#: The judge says that a video is right above this score: nearer to the highest of its five levels than to the next.
+JUDGED_RIGHT = 0.875
 
 
 def share_right(readings: Sequence[Reading], asked: Sequence[Scene]) -> float:
@@ -88,9 +100,46 @@ def prompt_gates(
     return results
 
 
+def judge_gate(
+    pipeline: Any, judge: Judge, count: int, *, steps: int, guidance: float, split: Split, workers: int = 1
+) -> dict[str, Any]:
+    """The judge's agreement with the verifier on generated videos, half made from captions and half from user prompts.
+
+    Both say whether a video shows everything that the user's prompt asks for; the judge by a score above `JUDGED_RIGHT`.
+    """
+    scenes = arranged_scenes(count, split, 91, workers).scenes
+    rng = np.random.default_rng(91)
+    stated = [state(scene, rng) for scene in scenes]
+    prompts = [user_prompt(scene, rng) for scene in stated]
+    texts = [caption(scene) if number % 2 else prompt for number, (scene, prompt) in enumerate(zip(scenes, prompts, strict=True))]
+    videos = sample_videos(pipeline, texts, list(range(count)), steps=steps, guidance=guidance)
+    right = [all_right(check(r, s)) is True for r, s in zip(read_all(videos, workers), stated, strict=True)]
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for number, frames in enumerate(videos.numpy()):
+            path = f"{folder}/{number}.mp4"
+            write_video(path, frames, FPS)
+            files.append(Video(path=path, seed=number, frames=17, fps=FPS, height=64, width=64))
+        began = time.perf_counter()
+        feedback = judge.judge(files, [Prompt.of(text, id=str(n)) for n, text in enumerate(prompts)])
+        seconds = time.perf_counter() - began
+    judged = [f.score is not None and f.score > JUDGED_RIGHT for f in feedback]
+    return {
+        "gate": "judge",
+        "videos": count,
+        "kappa": round(cohen_kappa(judged, right) or 0.0, 4),
+        "judged_right": round(float(np.mean(judged)), 4),
+        "verified_right": round(float(np.mean(right)), 4),
+        "false_accepts": round(float(np.mean([j and not r for j, r in zip(judged, right, strict=True)])), 4),
+        "unscored": sum(f.score is None for f in feedback),
+        "seconds_a_judgement": round(seconds / count, 4),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, required=True)
+    parser.add_argument("--judge", type=Path, help="measure this judge, too")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--guidance", type=float, default=3.0)
@@ -103,6 +152,12 @@ def main() -> None:
     print(json.dumps(reconstruction_gate(pipeline.vae, a.count, a.device, a.workers)), flush=True)
     for line in prompt_gates(pipeline, a.count, steps=a.steps, guidance=a.guidance, split=a.split, workers=a.workers):
         print(json.dumps(line | {"steps": a.steps, "guidance": a.guidance}), flush=True)
+    if a.judge:
+        judge = QwenVLJudge(ModelReference(str(a.judge)), frames=17, max_new_tokens=96, expected_score=True, batch_size=32)
+        gate = judge_gate(
+            pipeline, judge.to(a.device), a.count, steps=a.steps, guidance=a.guidance, split=a.split, workers=a.workers
+        )
+        print(json.dumps(gate), flush=True)
 
 
 if __name__ == "__main__":

@@ -150,8 +150,7 @@ def main() -> None:
     scenes = arranged_scenes(a.count, "train", a.seed + 3, a.workers).scenes
     rng = np.random.default_rng(a.seed + 3)
     texts = [
-        training_caption(scene, rng) if number % 2 else user_prompt(state(scene, rng), rng)
-        for number, scene in enumerate(scenes)
+        training_caption(scene, rng) if number % 2 else user_prompt(state(scene, rng), rng) for number, scene in enumerate(scenes)
     ]
     pipeline = load_pipeline(a.video, a.device)
     videos = sample_videos(pipeline, texts, list(range(a.count)), steps=a.steps, guidance=a.guidance)

@@ -104,7 +104,9 @@ def altered(asked: Scene, rng: np.random.Generator) -> Scene:
 def _alike(items: tuple[Item, ...]) -> bool:
     """Two objects of one shape or one colour do not occur."""
     return len(items) == 2 and any(
-        getattr(items[0], field.name) == getattr(items[1], field.name) for field in fields(Item) if field.name in ("shape", "colour")
+        getattr(items[0], field.name) == getattr(items[1], field.name)
+        for field in fields(Item)
+        if field.name in ("shape", "colour")
     )
 
 

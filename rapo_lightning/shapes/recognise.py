@@ -24,6 +24,7 @@ _HUE_MARGIN = 6.0  # degrees by which the next colour must be further away
 _LIKENESS = 0.95  # least correlation of a track's mean mask with a shape; two that overlap stay below
 _SOFTNESS = (0.06, 0.12, 0.18, 0.26, 0.36)  # standard deviations of the blurs looked for, in radii
 _LIKENESS_MARGIN = 0.3  # of the way from the runner-up's own mask to the winner's
+_MISFIT_RATIO = 1.5  # times as far from likeness 1 as the winner must the runner-up be
 _SIZE_MARGIN = 0.06  # of log radius, to each side of the middle between small and large
 _GROWTH = 0.62  # log of the end radius over the start radius of what grows
 _BOUNCE = 11.0  # pixels
@@ -98,8 +99,9 @@ def _shape(track: Track) -> str | None:
     softness = int(alike[0, best].argmax())
     apart = 1.0 - _likeness_of_shapes()[best, softness, second].max()
     lead = (likeness[:, best] - np.delete(likeness, best, axis=1).max(axis=1)) / apart
-    sure = lead[0] >= _LIKENESS_MARGIN and lead[1:].min() >= -_LIKENESS_MARGIN and likeness[:, best].min() >= _LIKENESS
-    return SHAPES[best] if sure else None
+    clear = lead[0] >= _LIKENESS_MARGIN and 1.0 - likeness[0, second] >= _MISFIT_RATIO * (1.0 - likeness[0, best])
+    steady = lead[1:].min() >= -_LIKENESS_MARGIN and likeness[:, best].min() >= _LIKENESS
+    return SHAPES[best] if clear and steady else None
 
 
 def _likeness(mask_PP: Floats) -> Floats:

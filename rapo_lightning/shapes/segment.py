@@ -138,7 +138,8 @@ def _blobs(frame: Bytes, smooth: Bytes, chroma: Bytes, weak: Bytes, scenery: Flo
             colour = smooth[box][core].mean(axis=0, dtype=np.float32)
             step = colour - scenery[box]
             cover = ((frame[box] - scenery[box]) * step).sum(axis=-1) / np.maximum((step * step).sum(axis=-1), 1.0)
-            cover = np.clip(cover, 0.0, 1.0) * cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8))
+            near = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+            cover = np.clip(cover, 0.0, 1.0) * (near & (inside | (weak[box] == 0)))  # what another object does not hold
             area = float((cover > 0.5).sum())
             if area < _AREA[0]:
                 continue
@@ -149,23 +150,22 @@ def _blobs(frame: Bytes, smooth: Bytes, chroma: Bytes, weak: Bytes, scenery: Flo
 
 
 def _by_colour(inside: npt.NDArray[np.bool_], smooth: Bytes, chroma: Bytes) -> Sequence[npt.NDArray[np.bool_]]:
-    """One mask for each colour of a blob that has a solid core: objects that touch differ in colour."""
+    """One mask for each colour that has a solid core in the blob, as objects that touch differ in colour: by the nearest core."""
     import cv2
 
     pixels = cv2.cvtColor(np.ascontiguousarray(smooth), cv2.COLOR_RGB2HSV)[..., 0]
     names = _names()[pixels]
     solid = inside & (chroma >= _STRONG)
     sizes = np.bincount(names[solid], minlength=len(COLOUR_RGB))
-    cores = {}
+    cores = []
     if np.partition(sizes, -2)[-2] >= _AREA[0] / 2:
         for name in np.flatnonzero(sizes >= _AREA[0] / 2):
             core = cv2.erode((solid & (names == name)).astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0)
             if core.sum() >= _CORE:
-                cores[name] = core.astype(bool)
+                cores.append(core)
     if len(cores) < 2:
         return (inside,)
-    means = np.stack([smooth[core].mean(axis=0) for core in cores.values()])
-    nearest = np.square(smooth[..., None, :] - means).sum(axis=-1).argmin(axis=-1)
+    nearest = np.argmin([cv2.distanceTransform(1 - core, cv2.DIST_L2, 3) for core in cores], axis=0)
     return [inside & (nearest == index) for index in range(len(cores))]
 
 

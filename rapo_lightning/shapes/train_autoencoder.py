@@ -11,7 +11,6 @@ background, or the objects blur away.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,11 +21,10 @@ import torch
 from torch import Tensor
 
 from rapo_lightning.shapes.dataset import Scenes, arranged_scenes
-from rapo_lightning.shapes.fit import Fit, fit
+from rapo_lightning.shapes.fit import Fit, fit, record
 from rapo_lightning.shapes.layout import FRAMES, SIDE
 
 __all__ = ["STAGES", "Stage", "autoencoder", "frames_to_input", "train"]
-
 
 
 class Stage(NamedTuple):
@@ -206,7 +204,7 @@ def main() -> None:
         stages=a.stages,
         initial=a.initial,
     )
-    print(json.dumps({"name": "autoencoder"} | result))
+    record("autoencoder", result, a, a.out)
 
 
 if __name__ == "__main__":

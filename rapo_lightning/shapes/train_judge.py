@@ -34,7 +34,7 @@ from rapo_lightning.shapes.chat import (
     tokenized,
 )
 from rapo_lightning.shapes.dataset import Scenes, arranged_scenes
-from rapo_lightning.shapes.fit import Fit, fit
+from rapo_lightning.shapes.fit import Fit, fit, record
 from rapo_lightning.shapes.generated import Generated
 from rapo_lightning.shapes.judge_lessons import clean_lessons
 from rapo_lightning.shapes.judge_model import MEAN, STD, VIDEO_TOKENS, EqualVideos, judge_model, to_patches
@@ -212,7 +212,7 @@ def main() -> None:
         generated=a.generated,
         initial=a.initial,
     )
-    print(json.dumps({"name": "judge"} | result))
+    record("judge", result, a, a.out)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from rapo_lightning.shapes.chat import END, PAD, chat_tokenizer, packed_rows, rendered, tokenized
-from rapo_lightning.shapes.fit import Fit, fit
+from rapo_lightning.shapes.fit import Fit, fit, record
 from rapo_lightning.shapes.lessons import lesson
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Message
@@ -150,7 +150,7 @@ def main() -> None:
         small=a.small,
         initial=a.initial,
     )
-    print(json.dumps({"name": "language"} | result))
+    record("language", result, a, a.out)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from rapo_lightning.shapes.dataset import arranged_scenes, training_caption
-from rapo_lightning.shapes.fit import Fit, fit
+from rapo_lightning.shapes.fit import Fit, fit, record
 from rapo_lightning.shapes.tokens import sentences, train_tokenizer
 from rapo_lightning.shapes.train_autoencoder import frames_to_input
 
@@ -71,6 +71,16 @@ class TextToVideo(nn.Module):
             rope_max_seq_len=64,
         )
 
+    def load(self, folder: Path) -> None:
+        """Take over the weights of a pipeline in ``folder``."""
+        from safetensors.torch import load_file
+
+        for part, file in (("text_encoder", "model.safetensors"), ("transformer", "diffusion_pytorch_model.safetensors")):
+            state = {name: value.float() for name, value in load_file(str(folder / part / file)).items()}
+            missing, unexpected = getattr(self, part).load_state_dict(state, strict=False)
+            if unexpected or set(missing) - {"encoder.embed_tokens.weight"}:
+                raise ValueError(f"{folder / part} does not fit: {[*missing, *unexpected][:4]}")
+
     def velocity(self, latents: Tensor, time_share: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
         """The predicted velocity (noise minus clean latents), (B, C, t, h, w); ``time_share`` in [0, 1], 1 is pure noise."""
         text = self.text_encoder(input_ids=tokens, attention_mask=mask).last_hidden_state * mask[..., None]
@@ -88,8 +98,12 @@ def train(
     device: str,
     small: bool,
     compile: bool = False,
+    initial: Path | None = None,
 ) -> dict[str, Any]:
-    """Encode the training clips once, train on the latents, and save the whole pipeline to ``out``."""
+    """Encode the training clips once, train on the latents, and save the whole pipeline to ``out``.
+
+    ``initial``: a pipeline to start from; its autoencoder must be this one.
+    """
     from diffusers import AutoencoderKLWan
 
     torch.manual_seed(options.seed)
@@ -99,7 +113,10 @@ def train(
     latents, weights, tokens, masks = _encoded(vae, tokenizer, scenes, workers, options.seed, device, batch_size)
     print(json.dumps({"name": "video", "latents": list(latents.shape), "seconds": round(time.perf_counter() - began, 1)}))
     empty = tokenizer([""], padding="max_length", max_length=TEXT_LENGTH, return_tensors="pt").to(device)
-    model = TextToVideo(len(tokenizer), vae.config.z_dim, small).to(device)
+    model = TextToVideo(len(tokenizer), vae.config.z_dim, small)
+    if initial:
+        model.load(initial)
+    model.to(device)
 
     def batch(step: int) -> tuple[Tensor, ...]:
         generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
@@ -180,10 +197,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--autoencoder", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--initial", type=Path, help="a pipeline to start from")
     parser.add_argument("--small", action="store_true", help="a tiny model and few steps, to try the script")
     parser.add_argument("--steps", type=int, default=30_000)
     parser.add_argument("--minutes", type=float, default=0.0, help="shorten the training to this many minutes")
-    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--scenes", type=int, default=65_536)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -195,9 +213,7 @@ def main() -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     if a.small:
         a.steps, a.batch_size, a.scenes = min(a.steps, 4), 2, 16
-    options = Fit(
-        steps=a.steps, rate=a.rate, minutes=a.minutes, seed=a.seed, warm_up=500, average=0.9995, graph=not a.no_graph
-    )
+    options = Fit(steps=a.steps, rate=a.rate, minutes=a.minutes, seed=a.seed, warm_up=500, average=0.9995, graph=not a.no_graph)
     result = train(
         a.autoencoder,
         a.out,
@@ -208,8 +224,9 @@ def main() -> None:
         device=a.device,
         small=a.small,
         compile=a.compile,
+        initial=a.initial,
     )
-    print(json.dumps({"name": "video"} | result))
+    record("video", result, a, a.out)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from rapo_lightning.sections import Part
 from rapo_lightning.settings import build_optimize, load_optimize
 from rapo_lightning.sspo.log import read_all
 from rapo_lightning.sspo.selection import AverageRanking
+from rapo_lightning.templates import Template
 from rapo_lightning.types import Candidate, Message, Reply
 from tests.tiny import wan_pipeline
 from tests.tiny_language import save_chat_model
@@ -144,7 +145,8 @@ def test_random_models_run_to_the_end_and_are_loaded_once(
     # Random replies hold no score: recorded as unscored, and the prompts as failed.
     assert json.loads(result.stdout)["failed"] == [prompt.id for prompt in prompts]
     assert result.exit_code == 3, result.output
-    assert {c.round for c in rendered} == {0, 1, 2}
+    assert {c.round for c in candidates} == {0, 1, 2}
+    assert {c.origin for c in rendered} >= {"user"}
     for candidate in rendered:
         assert [feedback.judge for feedback in candidate.feedback] == ["alignment", "physics"]
         assert all(str(feedback.error).startswith("unscored: ") for feedback in candidate.feedback)
@@ -205,6 +207,9 @@ def test_missing_weights_are_named_once_each_with_the_command_that_gets_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # Whoever runs this may have them.
+    monkeypatch.setattr("rapo_lightning.weights._under_ckpt", lambda name: iter(()))
+    monkeypatch.setattr("rapo_lightning.weights._cached", lambda name, revision: None)
     result = rapo("check", CONFIG)
     lines = result.stderr.splitlines()
     assert result.exit_code == 2
@@ -272,10 +277,15 @@ def test_a_broken_part_is_reported_once_and_breaks_all_who_name_it(models: Path)
 def scoring_judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A vision-language judge that has learned to answer with a score."""
     folder = build_judge(tmp_path_factory.mktemp("scoring") / "judge")
-    ask = [{"role": "user", "content": "How well?"}]
-    reply = '{"score": 4}'
+    ask = Template.load("judge_alignment")
+    colours = ((200, 30, 30), (30, 30, 200), (120, 120, 120), (90, 160, 60))
+    prompts = load_prompts(EXAMPLES)[: len(colours)]
+    lessons = [
+        (ask.messages(prompt=prompt.text), clip(colour), 8.0, '{"score": 4}')
+        for prompt, colour in zip(prompts, colours, strict=True)
+    ]
     torch.manual_seed(0)
-    teach(folder, [(ask, clip(colour), 8.0, reply) for colour in ((200, 30, 30), (30, 30, 200))], steps=60)
+    teach(folder, lessons, steps=60)
     yield folder
 
 

@@ -142,18 +142,28 @@ def test_three_objects_are_counted_but_not_read() -> None:
 def test_objects_that_touch_are_told_apart_by_colour() -> None:
     frames = np.repeat(bare(render(ALONE, 5))[None], 17, axis=0)
     frames[:, 20:32, 20:32] = (226, 38, 44)
-    frames[:, 20:32, 32:44] = (48, 88, 236)
-    reading = read(frames)
+    frames[:, 24:42, 32:50] = (250, 138, 24)
+    reading = read(encoded(frames))
     assert reading.count == 2
-    assert {(item.shape, item.colour, item.action) for item in reading.items} == {
-        ("square", "red", "still"),
-        ("square", "blue", "still"),
+    assert reading.relation in ("left of", "right of")
+    assert {(item.shape, item.colour, item.size, item.action) for item in reading.items} == {
+        ("square", "red", "small", "still"),
+        ("square", "orange", "large", "still"),
     }
 
 
 def test_a_frame_full_of_colour_shows_no_object_and_no_place() -> None:
     full = np.full((17, 64, 64, 3), (226, 38, 44), np.uint8)
     assert read(full) == Reading(count=None)
+
+
+def test_an_object_that_another_touches_at_first_is_measured_alone() -> None:
+    frames = np.repeat(bare(render(ALONE, 5))[None], 17, axis=0)
+    frames[:, 20:40, 8:28] = (226, 38, 44)
+    for number in range(17):
+        frames[number, 30:42, 28 + number : 40 + number] = (250, 138, 24)
+    actions = {item.colour: (item.shape, item.size, item.action) for item in read(encoded(frames)).items}
+    assert actions == {"red": ("square", "large", "still"), "orange": ("square", "small", "right")}
 
 
 @pytest.mark.parametrize("shape", [(8, 64, 64, 3), (17, 64, 64), (17, 32, 64, 3)])
