@@ -183,7 +183,7 @@ def _resolved(folder: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, yaml.YAMLError) as error:
-        raise RunFolderError(f"{path}: cannot be read: {error}") from error
+        raise RunFolderError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict):
         raise RunFolderError(f"{path}: holds no configuration")
     return found

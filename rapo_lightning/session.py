@@ -82,7 +82,7 @@ def make_trainer(config: OptimizeConfig, folder: Path, prompts: int, signals: St
     try:
         with _plain_lightning():
             trainer = Trainer(**{**_TRAINER, **given})
-    except (MisconfigurationException, TypeError, ValueError) as error:
+    except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
     check_ranks(prompts, trainer.world_size)
     return trainer

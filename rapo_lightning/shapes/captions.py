@@ -6,14 +6,17 @@ of synonyms, and leaves things out. The video model is trained on the first and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from rapo_lightning.shapes.scene import TRANSLATIONS, Item, Scene
 
 __all__ = ["SYNONYMS", "caption", "details", "state", "user_prompt"]
+
+T = TypeVar("T")
 
 PLACE = {
     "desert": "a sandy desert",
@@ -140,7 +143,7 @@ def state(scene: Scene, rng: np.random.Generator) -> Scene:
 def user_prompt(stated: Scene, rng: np.random.Generator) -> str:
     """A sentence as a person would type it that says what ``stated`` says and nothing else."""
 
-    def one(values: tuple[str, ...]) -> str:
+    def one(values: tuple[T, ...]) -> T:
         return values[int(rng.integers(len(values)))]
 
     def say(word: str) -> str:
@@ -158,7 +161,7 @@ def user_prompt(stated: Scene, rng: np.random.Generator) -> str:
         core = " ".join(part for part in (nouns[0], moves[0]) if part)
     elif stated.relation:
         relation = say(stated.relation)
-        second = f"{nouns[1]} that {_third(stated.items[1], one, say)}" if stated.items[1].action else nouns[1]
+        second = f"{nouns[1]} that {_colloquial(stated.items[1], one, say, 0)}" if stated.items[1].action else nouns[1]
         core = " ".join(part for part in (nouns[0], moves[0], relation, second) if part)
     else:
         core = " and ".join(" ".join(part for part in pair if part) for pair in zip(nouns, moves, strict=True))
@@ -189,12 +192,14 @@ def _article(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
-def _colloquial(item: Item, one, say, form: int) -> str:  # type: ignore[no-untyped-def]
+class _One(Protocol):
+    """Draws one of several."""
+
+    def __call__(self, values: tuple[T, ...]) -> T: ...
+
+
+def _colloquial(item: Item, one: _One, say: Callable[[str], str], form: int) -> str:
     if not item.action:
         return ""
-    verb = one(_VERBS[item.action])[form]  # type: ignore[arg-type]
+    verb = one(_VERBS[item.action])[form]
     return f"{verb} {say(item.speed)}" if item.speed else verb
-
-
-def _third(item: Item, one, say) -> str:  # type: ignore[no-untyped-def]
-    return _colloquial(item, one, say, 0)

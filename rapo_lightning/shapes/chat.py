@@ -52,7 +52,7 @@ def chat_tokenizer(texts: Iterable[str], vocabulary: int) -> Qwen2Tokenizer:
 
     special = [START, VISION_START, VISION_END, VIDEO, IMAGE]
     blank = Qwen2Tokenizer(eos_token=END, pad_token=PAD, unk_token=PAD, extra_special_tokens=special)
-    tokenizer = blank.train_new_from_iterator(texts, vocabulary, show_progress=False)
+    tokenizer: Qwen2Tokenizer = blank.train_new_from_iterator(texts, vocabulary, show_progress=False)
     tokenizer.chat_template = _TEMPLATE
     return tokenizer
 
@@ -95,18 +95,16 @@ def packed_rows(pairs: Sequence[tuple[list[int], list[int]]], length: int, pad: 
 
     A conversation sees those before it in its row; they say nothing about it, and it learns to pass over them.
     """
-    rows: list[tuple[list[int], list[int]]] = []
     tokens: list[int] = []
     marks: list[bool] = []
-    packed, marked = [], []
+    rows: list[tuple[list[int], list[bool]]] = []
     for head, tail in pairs:
         if len(tokens) + len(head) + len(tail) > length and tokens:
-            packed.append(tokens)
-            marked.append(marks)
+            rows.append((tokens, marks))
             tokens, marks = [], []
         tokens = tokens + head + tail
         marks = marks + [False] * len(head) + [True] * len(tail)
-    rows = list(zip([*packed, tokens], [*marked, marks], strict=True))
+    rows.append((tokens, marks))
     out = np.full((len(rows), length), pad, np.int16)
     answer = np.zeros((len(rows), length), np.bool_)
     for row, (words, mask) in enumerate(rows):

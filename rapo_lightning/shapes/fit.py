@@ -1,8 +1,8 @@
 """The training loop of the tiny stack: AdamW, warm-up and cosine, weight averaging, CUDA graphs, exact resume.
 
 The models are so small that a GPU spends its time waiting for kernel launches; capturing the whole step (forward, backward,
-update) once as a CUDA graph and replaying it is several times faster and changes nothing. All randomness lives in ``batch(step)``,
-so a step depends on its number alone and a resumed run continues exactly.
+update) once as a CUDA graph and replaying it removes that and changes nothing. All randomness lives in ``batch(step)``, so a
+step depends on its number alone and a resumed run continues exactly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measures the tiny stack's gates: what the verifier reads off reconstructions and off videos made from captions and user prompts.
+"""Measures the tiny stack's gates: what the verifier reads off reconstructions, off videos of captions and of user prompts.
 
     python -m rapo_lightning.shapes.gates --video ckpt/shapes/video --count 500
 

@@ -46,7 +46,7 @@ class Generated:
         """Frames in [0, 1] of the chosen videos."""
         return self.videos[index].float() / 255
 
-    def lessons(self, count: int, seed: int, template: Template) -> list[tuple[list[Message], str]]:
+    def lessons(self, count: int, seed: int, template: Template) -> list[tuple[Sequence[Message], str]]:
         """``count`` conversations a video: about what it was asked for and about requests close to that."""
         rng = np.random.default_rng(seed)
         lessons = []

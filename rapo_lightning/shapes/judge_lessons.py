@@ -1,13 +1,14 @@
 """What the tiny judge is asked and what it should answer: requests that fit a video, that miss it by a little or by much.
 
-`clean_lessons` are about rendered scenes, whose truth is known; `generated_lessons` are about videos that the tiny video model made,
-read by the verifier. Besides judging, the judge learns to describe what it sees, which teaches it to look.
+`clean_lessons` are about rendered scenes, whose truth is known; those about videos of the tiny video model are made by
+`rapo_lightning.shapes.generated`. Besides judging, the judge learns to describe what it sees, which teaches it to look.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ _VALUES = {
 }
 _DESCRIBE = "Describe the video."
 
-Lesson = tuple[list[Message], str]
+Lesson = tuple[Sequence[Message], str]
 
 
 def clean_lessons(shown: Scene, count: int, rng: np.random.Generator, template: Template) -> list[Lesson]:
@@ -91,7 +92,8 @@ def altered(asked: Scene, rng: np.random.Generator) -> Scene:
     stated = [name for name in asked.attributes() if name != "count"]
     name = stated[int(rng.integers(len(stated)))]
     if not name[0].isdigit():
-        return replace(asked, **{name: _other(str(getattr(asked, name)), _VALUES[name], rng)})
+        changed_field: dict[str, Any] = {name: _other(str(getattr(asked, name)), _VALUES[name], rng)}
+        return replace(asked, **changed_field)
     index, field = int(name[0]) - 1, name[2:]
     item = asked.items[index]
     changed = replace(item, **{field: _other(str(getattr(item, field)), _VALUES[field], rng)})

@@ -7,7 +7,7 @@ merge a detail, list what a caption holds, choose the better of two prompts. All
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +26,7 @@ STYLE = "A smooth animated clip of a place and its light, then how many objects 
 _MAX_WORDS = 120
 _PLAIN_WORDS = 30
 
-Lesson = tuple[list[Message], str]
+Lesson = tuple[Sequence[Message], str]
 
 
 def complete(stated: Scene, rng: np.random.Generator) -> Scene:

@@ -3,9 +3,9 @@
     python -m rapo_lightning.shapes.train_autoencoder --out build/autoencoder
     python -m rapo_lightning.shapes.train_autoencoder --out build/autoencoder --small      # seconds on a CPU
 
-Three stages: short clips cropped to a quarter of the picture, which is eight times as fast; then clips of full length, without which
-the causal convolutions fall apart after the last frame they were trained on; then whole pictures. Object pixels weigh more than
-background, or the objects blur away.
+Three stages: short clips cropped to a quarter of the picture, which is eight times as fast; then clips of full length, without
+which the causal convolutions fall apart after the last frame they were trained on; then whole pictures. Object pixels weigh more
+than background, or the objects blur away.
 """
 
 from __future__ import annotations

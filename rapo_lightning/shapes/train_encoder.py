@@ -3,8 +3,8 @@
     python -m rapo_lightning.shapes.train_encoder --out build/encoder
     python -m rapo_lightning.shapes.train_encoder --out build/encoder --small
 
-Cosine similarities are taught directly: two phrases of one meaning 1, of different meanings 0; a sentence and a phrase 0.8 when it
-says so, 0.3 when it leaves it open, 0 when it says otherwise; two sentences by the share of attributes on which they agree.
+Cosine similarities are taught directly: two phrases of one meaning 1, of different meanings 0; a sentence and a phrase 0.8 when
+it says so, 0.3 when it leaves it open, 0 when it says otherwise; two sentences by the share of attributes on which they agree.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def train(out: Path, *, options: Fit, batch_size: int, device: str, small: bool)
     torch.manual_seed(options.seed)
     tokenizer = train_tokenizer(sentences(20_000, options.seed), 1200, pad="<pad>", end="</s>")
     width = 32 if small else 128
-    bert = BertModel(
+    bert: Any = BertModel(
         BertConfig(
             vocab_size=len(tokenizer),
             hidden_size=width,
@@ -80,7 +80,8 @@ def train(out: Path, *, options: Fit, batch_size: int, device: str, small: bool)
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
         )
-    ).to(device)
+    )
+    bert.to(device)
 
     def batch(step: int) -> tuple[Tensor, ...]:
         rng = np.random.default_rng(options.seed * 1_000_003 + step)

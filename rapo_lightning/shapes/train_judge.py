@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from rapo_lightning.shapes.chat import (
     rendered,
     tokenized,
 )
-from rapo_lightning.shapes.dataset import Scenes, arranged_scenes
+from rapo_lightning.shapes.dataset import arranged_scenes
 from rapo_lightning.shapes.fit import Fit, fit, record
 from rapo_lightning.shapes.generated import Generated
 from rapo_lightning.shapes.judge_lessons import clean_lessons
@@ -48,7 +49,7 @@ LENGTH = 416  # tokens of the longest conversation, the video's included
 _LESSONS = 8  # conversations about each video
 _TEMPLATE = "judge_alignment"
 
-Lesson = tuple[list[Message], str]
+Lesson = tuple[Sequence[Message], str]
 
 
 def train(

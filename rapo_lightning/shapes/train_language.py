@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def language_model(vocabulary: int, end: int, pad: int, small: bool = False) -> 
     )
 
 
-def lessons(count: int, seed: int, workers: int) -> list[tuple[list[Message], str]]:
+def lessons(count: int, seed: int, workers: int) -> list[tuple[Sequence[Message], str]]:
     """``count`` conversations with answers, the same for any number of ``workers``."""
     tasks = [(min(_PART, count - start), seed * 1_000_003 + start) for start in range(0, count, _PART)]
     if workers > 1 and len(tasks) > 1:
@@ -80,16 +81,17 @@ def train(
     data = lessons(examples, options.seed, workers)
     sample = data[: min(len(data), 8000)]
     texts = [m["content"] for messages, _ in sample for m in messages] + [answer for _, answer in sample]
-    tokenizer = AutoTokenizer.from_pretrained(initial) if initial else chat_tokenizer(texts, 1600)
+    tokenizer: Any = AutoTokenizer.from_pretrained(initial) if initial else chat_tokenizer(texts, 1600)
     end, pad = (int(tokenizer.convert_tokens_to_ids(token)) for token in (END, PAD))
     pairs = tokenized(tokenizer, [rendered(messages) for messages, _ in data], [answer for _, answer in data])
     tokens, answer = (t.to(device) for t in packed_rows(pairs, LENGTH, pad))
     line = {"name": "language", "examples": len(data), "rows": len(tokens)}
     print(json.dumps(line | {"seconds": round(time.perf_counter() - began, 1)}), flush=True)
     if initial:
-        model = Qwen2ForCausalLM.from_pretrained(initial, dtype=torch.float32).to(device)
+        model: Any = Qwen2ForCausalLM.from_pretrained(initial, dtype=torch.float32)
     else:
-        model = language_model(len(tokenizer), end, pad, small).to(device)
+        model = language_model(len(tokenizer), end, pad, small)
+    model.to(device)
 
     def batch(step: int) -> tuple[Tensor, ...]:
         generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
@@ -112,7 +114,7 @@ def train(
     return result
 
 
-def _part(task: tuple[int, int]) -> list[tuple[list[Message], str]]:
+def _part(task: tuple[int, int]) -> list[tuple[Sequence[Message], str]]:
     count, seed = task
     rng = np.random.default_rng(seed)
     templates = {name: Template.load(name) for name in ("rewrite", "refactor", "naive", "merge", "extract", "select")}

@@ -56,7 +56,7 @@ class TextToVideo(nn.Module):
                 is_encoder_decoder=False,
             )
         )
-        self.transformer = WanTransformer3DModel(
+        self.transformer: Any = WanTransformer3DModel(
             patch_size=(1, 2, 2),
             num_attention_heads=1 if small else 6,
             attention_head_dim=32,
@@ -183,7 +183,7 @@ def _save(model: TextToVideo, vae: Any, tokenizer: Any, out: Path) -> None:
     from diffusers import UniPCMultistepScheduler, WanPipeline
 
     scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=_SHIFT)
-    pipeline = WanPipeline(
+    pipeline: Any = WanPipeline(
         tokenizer=tokenizer,
         text_encoder=model.text_encoder.half(),
         vae=vae.half(),

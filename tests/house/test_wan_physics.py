@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -274,7 +274,7 @@ def test_a_broken_part_is_reported_once_and_breaks_all_who_name_it(models: Path)
 
 
 @pytest.fixture(scope="module")
-def scoring_judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def scoring_judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A vision-language judge that has learned to answer with a score."""
     folder = build_judge(tmp_path_factory.mktemp("scoring") / "judge")
     ask = Template.load("judge_alignment")
@@ -286,7 +286,7 @@ def scoring_judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     ]
     torch.manual_seed(0)
     teach(folder, lessons, steps=60)
-    yield folder
+    return folder
 
 
 def _scripted() -> Callable[..., list[Reply]]:
