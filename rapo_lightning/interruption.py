@@ -37,7 +37,8 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.getsignal(number) for number in _NAMES}
+            # Lightning turns SIGINT off for good once it has seen one.
+            self._before = {number: signal.getsignal(number) for number in (*_NAMES, signal.SIGINT)}
             self._install()
         return self
 

@@ -122,7 +122,7 @@ def quickstart(
             _share_first(raw, where)
             began = time.perf_counter()
             trainer = make_trainer(config, where, len(wanted), signals)
-            listeners = [listen(name, (rounds + (1 if raw else 2)) * prompts)] if listen else []
+            listeners = [listen(name, (rounds if raw else 2) * prompts)] if listen else []
             outcome = run_loop(trainer, config, parts, wanted, where, signals=signals, rounds=rounds, listeners=listeners)
             return outcome, None if resumed else time.perf_counter() - began
 

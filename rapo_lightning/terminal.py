@@ -85,7 +85,7 @@ def comparison(found: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     arms = found["arms"]
-    table = Table(title=found["title"], caption=found["note"], title_justify="left", caption_justify="left", box=SIMPLE)
+    table = Table(title=found["title"], title_justify="left", box=SIMPLE)
     for name in ("arm", "videos", "verified right", "vs raw (95 % interval)", "judge says", "kappa", "seconds"):
         table.add_column(name, justify="left" if name == "arm" else "right")
     for arm in arms:
@@ -108,6 +108,7 @@ def comparison(found: Mapping[str, Any]) -> None:
         attributes.add_row(arm["name"], *("-" if share is None else f"{100 * share:.0f}" for share in shares))
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 130, highlight=False, markup=False)
     console.print(table, attributes)
+    console.print(found["note"], soft_wrap=True)
     if found["gap_closed"] is not None:
         console.print(f"The loop closes {100 * found['gap_closed']:.0f} % of the gap between raw and oracle.")
     for case in found["worst"]:

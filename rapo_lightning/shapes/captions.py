@@ -84,7 +84,7 @@ _VERBS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "still": (("stays in place", "staying in place"), ("stands still", "standing still"), ("does not move", "not moving"),
               ("just sits there", "just sitting there")),
     "grow": (("grows", "growing"), ("gets bigger", "getting bigger"), ("swells", "swelling"), ("expands", "expanding")),
-    "shrink": (("shrinks", "shrinking"), ("gets smaller", "getting smaller"), ("becomes tiny", "becoming tiny"),
+    "shrink": (("shrinks", "shrinking"), ("gets smaller", "getting smaller"), ("becomes smaller", "becoming smaller"),
                ("dwindles", "dwindling")),
 }  # fmt: skip
 _AT_PLACE = ("over the", "in the", "at the", "across the")

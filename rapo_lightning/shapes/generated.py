@@ -119,7 +119,7 @@ def load_pipeline(folder: Path, device: str) -> Any:
     """A tiny pipeline in float32 on a device."""
     from diffusers import DiffusionPipeline
 
-    pipeline = DiffusionPipeline.from_pretrained(str(folder), torch_dtype=torch.float32).to(device)
+    pipeline = DiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32).to(device)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

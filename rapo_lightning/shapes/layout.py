@@ -19,7 +19,7 @@ RADIUS = {"small": 6.0, "large": 10.5}
 TRAVEL = {"slow": 10.0, "fast": 26.0}  # pixels over the whole clip
 _BOUNCE = 11.0  # pixels, two hops a clip
 _GROWTH = (0.7, 1.3)  # radius at the ends of growing, as a share of the named size
-_EXTENT = 1.4  # no shape reaches further than this many radii from its centre
+_EXTENT = 1.56  # no shape reaches further than this many radii from its centre: the apex of a triangle
 _DIRECTION = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 _TRIES = 400
 

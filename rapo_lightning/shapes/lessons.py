@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,7 @@ __all__ = ["STYLE", "complete", "lesson"]
 STYLE = "A smooth animated clip of a place and its light, then how many objects and which, then how each one moves."
 _MAX_WORDS = 120
 _PLAIN_WORDS = 30
+_GOOD = 0.7  # a try that is worth mending
 
 Lesson = tuple[Sequence[Message], str]
 
@@ -66,60 +68,66 @@ def lesson(rng: np.random.Generator, templates: dict[str, Template]) -> Lesson:
     return task(rng, templates, stated, request)
 
 
+class _Try(NamedTuple):
+    """A text tried, how it was judged, the attributes it got wrong, and the scene it described (None: the user's own words)."""
+
+    candidate: Candidate
+    wrong: list[str]
+    scene: Scene | None
+
+
 def _rewrite(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
-    tries = [_tried(0, request, stated, rng)]
-    filled = complete(stated, rng)
+    tries = [_tried(0, request, None, stated, rng)]
     for round in range(1, int(rng.integers(0, 4)) + 1):
-        extra = _stressed(filled, tries[-1][1], rng) if round > 1 else ()
-        tries.append(_tried(round, caption(filled, extra), stated, rng))
-        if rng.random() < 0.7:
-            filled = complete(stated, rng)
-    candidates = tuple(candidate for candidate, _ in tries)
-    best = max(candidates, key=lambda candidate: (candidate.reward or 0.0, -candidate.round))
-    trajectory = Trajectory(prompt=Prompt.of(request), candidates=candidates, best=best)
-    told = {candidate.text for candidate in candidates}
-    while True:
-        answer = caption(filled, _stressed(filled, tries[-1][1], rng) if len(tries) > 1 else ())
-        if answer not in told:
-            break
-        filled = complete(stated, rng)
-        told.discard(answer) if rng.random() < 0.2 else None
+        text, scene = _next_text(stated, tries, rng)
+        tries.append(_tried(round, text, scene, stated, rng))
+    answer, _ = _next_text(stated, tries, rng)
+    candidates = tuple(one.candidate for one in tries)
+    trajectory = Trajectory(prompt=Prompt.of(request), candidates=candidates, best=_best(tries).candidate)
     return conversation(trajectory, templates["rewrite"], max_words=_MAX_WORDS), answer
 
 
-def _tried(round: int, text: str, stated: Scene, rng: np.random.Generator) -> tuple[Candidate, list[str]]:
-    """A candidate with an imagined judgement, and the names of the attributes it got wrong."""
+def _next_text(stated: Scene, tries: list[_Try], rng: np.random.Generator) -> tuple[str, Scene]:
+    """A text that was not tried: a good best try is mended where it was criticised, else what was left open is filled anew."""
+    best = _best(tries)
+    if best.scene is not None and (best.candidate.reward or 0.0) >= _GOOD:
+        scene, wrong = best.scene, best.wrong
+    else:
+        scene, wrong = complete(stated, rng), tries[-1].wrong if len(tries) > 1 else []
+    said = details(scene)
+    text = caption(scene, tuple(said[name] for name in wrong if name in said)[:2])
+    while any(text == one.candidate.text for one in tries):
+        scene = complete(stated, rng)
+        said = details(scene)
+        chosen = rng.choice(list(said), size=int(rng.integers(0, 3)), replace=False)
+        text = caption(scene, tuple(said[name] for name in chosen))
+    return text, scene
+
+
+def _best(tries: list[_Try]) -> _Try:
+    return max(tries, key=lambda one: (one.candidate.reward or 0.0, -one.candidate.round))
+
+
+def _tried(round: int, text: str, scene: Scene | None, stated: Scene, rng: np.random.Generator) -> _Try:
+    """The text with an imagined judgement; rewrites go wrong less often than the user's own words."""
     names = [name for name in stated.attributes() if name != "count"]
-    wrong = [name for name in names if rng.random() < (0.35 if round == 0 else 0.15)]
+    wrong = [name for name in names if rng.random() < (0.15 if scene else 0.35)]
     count = len(stated.items)
     if rng.random() < 0.1:
         count = 3 - count if count == 1 or rng.random() < 0.7 else 0
     checks = {"count": count == len(stated.items)} | {name: name not in wrong for name in names}
     score, told = critique(stated, checks, count)
     score = float(np.clip(score + rng.normal(0, 0.06), 0, 1))
-    feedback = Feedback(judge="alignment", score=score, critique=told, seed=0)
-    identity = f"r{round}-{round:08x}"
-    return (
-        Candidate(
-            id=identity,
-            prompt_id="p",
-            round=round,
-            text=text,
-            origin="rewrite" if round else "user",
-            feedback=(feedback,),
-            reward=score,
-        ),
-        wrong,
+    candidate = Candidate(
+        id=f"r{round}",
+        prompt_id="p",
+        round=round,
+        text=text,
+        origin="rewrite" if scene else "user",
+        feedback=(Feedback(judge="alignment", score=score, critique=told),),
+        reward=score,
     )
-
-
-def _stressed(scene: Scene, wrong: list[str], rng: np.random.Generator) -> tuple[str, ...]:
-    """Up to two closing sentences: on what the last try got wrong, else on anything."""
-    sentences = details(scene)
-    chosen = [sentences[name] for name in wrong if name in sentences][:2]
-    if not chosen and rng.random() < 0.5:
-        chosen = [list(sentences.values())[int(rng.integers(len(sentences)))]]
-    return tuple(chosen)
+    return _Try(candidate, wrong, scene)
 
 
 def _refactor(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:

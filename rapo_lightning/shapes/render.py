@@ -59,7 +59,7 @@ def _tinted(rgb: tuple[int, int, int], atmosphere: str) -> np.ndarray:
     elif atmosphere == "night":
         colour = colour * 0.42 + (0, 2, 12)
     elif atmosphere == "fog":
-        colour = colour * 0.5 + np.asarray((204, 206, 208)) * 0.5
+        colour = colour * 0.45 + np.asarray((178, 180, 184)) * 0.55
     mean = colour.mean()
     spread = colour.max() - colour.min()
     return np.asarray(mean + (colour - mean) * min(1.0, _MUTED / max(spread, 1e-6)))
@@ -113,7 +113,7 @@ def collate(scenes: Sequence[Scene], arranged: Sequence[tuple[np.ndarray, float]
 def shape_alpha(shape: Tensor, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
     """How much of each pixel a shape covers, in [0, 1]: ``x``, ``y`` from its centre, ``radius`` of the circle of equal area.
 
-    All arguments broadcast; ``shape`` holds indices into `SHAPES`.
+    ``shape`` holds indices into `SHAPES`, with as many dimensions as the others; all broadcast.
     """
     square = torch.maximum(x.abs(), y.abs()) - radius * (math.sqrt(math.pi) / 2)
     inradius = radius * math.sqrt(math.pi / (3 * math.sqrt(3)))

@@ -38,7 +38,7 @@ def config(folder: Path, *, slow: float | None = None, **changes: Any) -> Path:
     """
     generator: dict[str, Any] = {**FAKES["generator"], "init_args": {"journal": str(folder / "journal")}}
     if slow is not None:
-        generator["class_path"] = "tests.house.slow_generator.SlowGenerator"
+        generator["class_path"] = "tests.house.parts.SlowGenerator"
         generator["init_args"]["seconds"] = slow
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "prompts.txt").write_text("".join(f"{prompt}\n" for prompt in PROMPTS))

@@ -114,11 +114,10 @@ def test_two_processes_share_the_prompts(tmp_path: Path, whole: Path) -> None:
     answer = json.loads(done.stdout)
     assert [row["original"] for row in answer["best"]] == PROMPTS
     assert set(answer["stops"].values()) == {"rounds"}
-    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == [
-        "5 prompts, at most 15 videos, 15 judgements, 10 rewrites; models",
-        "process 1 of 2",
-        "stopped",
-    ]
+    plan, progress, stops = done.stderr.splitlines()
+    assert plan.startswith("5 prompts, at most 15 videos, 15 judgements, 10 rewrites; ")
+    assert progress.startswith("process 1 of 2: 9/9 videos, ")
+    assert stops == "stopped: 5 prompts after all rounds"
     counts = [len((tmp_path / "run" / f"candidates-{rank}.jsonl").read_text().splitlines()) for rank in (0, 1)]
     assert counts == [9, 6]
     same(tmp_path / "run", whole)

@@ -104,7 +104,7 @@ def test_options_that_contradict_one_another(tmp_path: Path) -> None:
 
 
 def test_a_prompt_longer_than_the_text_encoder_reads(tmp_path: Path) -> None:
-    spec = {"class_path": "tests.house.short_generator.ShortGenerator"}
+    spec = {"class_path": "tests.house.parts.ShortGenerator"}
     path = config(tmp_path, generator=spec)
     line = optimise(path, "--prompt", "one two three four five six seven eight nine ten", "--allow", "tests")
     assert line.startswith("--prompt: prompt ")

@@ -1,0 +1,82 @@
+"""Every configuration of the repository loads, names parts that exist with arguments they take, and opens with its command."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from cli import app
+from rapo_lightning.class_paths import import_class
+from rapo_lightning.parts import Builder
+from rapo_lightning.planning import model_references
+from rapo_lightning.settings import build_optimize, load_optimize
+from tests.house.modules import ROOT
+
+FILES = sorted((ROOT / "configs").rglob("*.y*ml"))
+OPTIMIZE = [path for path in FILES if path.parent.name == "optimize"]
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def opening(path: Path) -> list[str]:
+    """The comment lines that a file opens with."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.lstrip("# ") for line in lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]]
+
+
+def test_every_configuration_is_of_a_kind_that_is_tested_here() -> None:
+    assert OPTIMIZE
+    assert [path for path in FILES if path not in OPTIMIZE] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_it_opens_with_what_it_is_and_the_command_that_runs_it(path: Path) -> None:
+    lines = opening(path)
+    assert len(lines) >= 2
+    commands = [shlex.split(line) for line in lines if line.startswith("rapo ")]
+    assert commands
+    for command in commands:
+        assert name(path) in command
+        done = CliRunner().invoke(app, [command[1], "--help"])
+        assert done.exit_code == 0
+        assert [word for word in command if word.startswith("--") and word not in done.output] == []
+
+
+@pytest.mark.parametrize("path", OPTIMIZE, ids=name)
+def test_it_builds(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With stand-ins for weights that are not in the repository; those that belong to it must be there."""
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for reference in model_references(data):
+        if reference.startswith("ckpt/"):
+            assert (ROOT / reference).is_dir(), f"{reference} belongs to the repository"
+        else:
+            stand_in = tmp_path / "ckpt" / reference.partition("@")[0]
+            stand_in.mkdir(parents=True, exist_ok=True)
+            (stand_in / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    config, positions = load_optimize(path)
+    parts = build_optimize(config, positions)
+    assert parts.judges.keys() == config.judges.keys()
+
+
+@pytest.mark.parametrize("path", OPTIMIZE, ids=name)
+def test_its_dry_run_plans_something(path: Path, tmp_path: Path) -> None:
+    """The prompts that it names are there; one that names none is given one."""
+    config, _ = load_optimize(path)
+    given = [] if config.prompts else ["--prompt", "a red ball"]
+    result = CliRunner().invoke(app, ["optimize", str(path), "--out", str(tmp_path / "run"), "--dry-run", *given])
+    assert result.exit_code == 0, result.output
+
+
+def test_a_wrong_argument_would_be_found() -> None:
+    config, positions = load_optimize(OPTIMIZE[0], ["generator.init_args.hight=64"])
+    builder = Builder(positions)
+    builder.part(config.generator, ("generator",), import_class(config.generator.class_path, ()))
+    with pytest.raises(Exception, match="did you mean 'height'"):
+        builder.finish()

@@ -1,0 +1,146 @@
+"""The README is true: its commands run, its tree is the repository's, its links lead somewhere.
+
+``rapo optimize`` runs as written, on fakes laid over the configuration by ``--set``: no weights, no cost, the reader's command
+line. The large models' runs are dry runs already. ``make`` is asked what it would do.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import app
+from rapo_lightning.generators.fake import FakeGenerator
+from rapo_lightning.types import Prompt, Video
+from tests import contracts
+from tests.house.modules import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [line.removeprefix("$ ") for kind, block in BLOCKS for line in block.splitlines() if kind == "console"]
+FAKES = {
+    "generator": "{class_path: rapo_lightning.generators.FakeGenerator}",
+    "judges.alignment": "{class_path: rapo_lightning.judges.FakeJudge}",
+    "rewriter": "{class_path: rapo_lightning.rewriters.FakeRewriter}",
+}
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a reader stands: the repository's configurations, a prompt file, and the part that the README shows."""
+    folder = tmp_path_factory.mktemp("reader")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    (folder / "prompts.csv").write_text("prompt,locked\na red ball,ball\ntwo cats,\nrain on a roof,\n")
+    (code,) = (block for kind, block in BLOCKS if kind == "python")
+    (folder / "brightness.py").write_text(code)
+    return folder
+
+
+def test_it_opens_with_the_two_commands() -> None:
+    assert COMMANDS[:2] == ["make quickstart", "make test"]
+    assert README.index("make quickstart") < 100
+    assert len([command for command in COMMANDS if command.startswith("rapo ")]) >= 5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_its_commands_run(reader: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(reader)
+    program, *arguments = shlex.split(command)
+    if program == "make":
+        done = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+        assert ".venv/bin/" in done.stdout
+    elif program == "rapo" and arguments[0] == "optimize":
+        fakes = [word for key, part in FAKES.items() for word in ("--set", f"{key}={part}")]
+        result = CliRunner().invoke(app, [*arguments, *fakes, "--json"])
+        assert result.exit_code == 0, result.output
+        out = Path(arguments[arguments.index("--out") + 1])
+        assert (out / "report.html").exists() == ("--dry-run" not in arguments)
+    elif program == "rapo":
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code in (0, 2), result.output
+        assert result.exit_code == 0 or "HF_HUB_OFFLINE is set; where there is a network: hf download" in result.stderr
+    else:
+        assert program == "cp"
+        subprocess.run([program, *arguments], timeout=60, check=True)
+
+
+def test_the_part_that_it_shows_keeps_its_contract(reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(reader)
+    assert len((reader / "brightness.py").read_text().strip().splitlines()) <= 24
+    from brightness import BrightnessJudge  # type: ignore[import-not-found]
+
+    prompts = [Prompt.of("a red ball"), Prompt.of("two cats")]
+    answers = FakeGenerator().generate([p.text for p in prompts], [1, 2], [str(tmp_path / f"{p.id}.mp4") for p in prompts])
+    videos = [answer for answer in answers if isinstance(answer, Video)]
+    assert len(videos) == 2
+    contracts.check_judge(BrightnessJudge(), videos, prompts)
+
+
+@pytest.mark.slow
+def test_the_first_command_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Needs ckpt/shapes: no fakes, nothing made smaller."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    command = next(command for command in COMMANDS if command.startswith("rapo optimize"))
+    result = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0] == "a crimson ball goes left over the dunes"
+    assert len(list((tmp_path / "runs/mine/videos").rglob("*.mp4"))) == 4
+
+
+def tree() -> list[tuple[str, str]]:
+    """(path, purpose) of each line of the tree."""
+    block = BLOCKS[-1][1]
+    rows, folders = [], [""]
+    for line in block.splitlines():
+        name, _, purpose = line.strip().partition(" ")
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders[depth + 1 :] = [f"{folders[depth]}{name}"]
+        rows.append((folders[depth + 1], purpose.strip()))
+    return rows
+
+
+def test_the_tree_has_one_purpose_a_line_and_everything_in_it_is_there() -> None:
+    rows = tree()
+    assert README.rstrip().endswith("```")
+    assert [path for path, purpose in rows if not purpose] == []
+    assert len({path for path, _ in rows}) == len(rows)
+    assert [path for path, _ in rows if not (ROOT / path).exists()] == []
+    assert [path for path, _ in rows if (ROOT / path).is_dir() != path.endswith("/")] == []
+
+
+def test_the_tree_leaves_no_module_or_package_out() -> None:
+    shown = {path for path, _ in tree()}
+    modules = {
+        f.relative_to(ROOT).as_posix() for name in ("rapo_lightning", "evaluation") for f in (ROOT / name).glob("[!_]*.py")
+    }
+    packages = {f"{f.parent.relative_to(ROOT).as_posix()}/" for f in ROOT.glob("rapo_lightning/*/__init__.py")}
+    configs = {f"{folder.relative_to(ROOT).as_posix()}/" for folder in (ROOT / "configs").iterdir() if folder.is_dir()}
+    assert (modules | packages | configs) - shown == set()
+
+
+def test_its_links_lead_to_files() -> None:
+    for page in (README, (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+        local = [target for target in re.findall(r"\]\(([^)]+)\)", page) if not target.startswith("https://")]
+        assert [target for target in local if not (ROOT / target).exists()] == []
+
+
+def test_files_that_it_names_exist() -> None:
+    named = set(re.findall(r"`((?:configs|tests|rapo_lightning|ckpt|benchmarks)/[\w./-]+)`", README))
+    assert len(named) >= 3
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_continuous_integration_runs_make_test_and_nothing_else() -> None:
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert script.startswith("#!/usr/bin/env bash\n")
+    assert "set -euo pipefail" in script
+    assert script.rstrip().splitlines()[-1] == "make test"
+    assert (ROOT / ".ci/run").stat().st_mode & 0o111
+    subprocess.run(["bash", "-n", ROOT / ".ci/run"], check=True, timeout=10)
