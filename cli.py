@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -193,8 +194,7 @@ def _command(*, as_json: bool, quiet: bool = False, offline: bool = False) -> It
 
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported
-    if quiet or not is_first():
-        _hush()
+    _hush(bars=not sys.stderr.isatty(), everything=quiet or not is_first())
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a prompt is no reason to fail
 
@@ -231,12 +231,13 @@ def _progress(stack: ExitStack, videos: int, title: str) -> OnCandidate:
     return stack.enter_context(Progress(videos, title)).on_candidate
 
 
-def _hush() -> None:
-    """Keep the libraries' own notes, warnings and progress bars off stderr; must come before they are imported."""
-    import warnings
-
-    warnings.simplefilter("ignore")
-    os.environ.update(HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error", DIFFUSERS_VERBOSITY="error")
+def _hush(*, bars: bool, everything: bool) -> None:
+    """Keep the libraries' progress bars, or these and their notes and warnings, off stderr. Must come before their import."""
+    if bars or everything:
+        os.environ.update(HF_HUB_DISABLE_PROGRESS_BARS="1", TQDM_DISABLE="1")
+    if everything:
+        warnings.simplefilter("ignore")
+        os.environ.update(TRANSFORMERS_VERBOSITY="error", DIFFUSERS_VERBOSITY="error")
 
 
 if __name__ == "__main__":

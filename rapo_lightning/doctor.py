@@ -87,8 +87,7 @@ def _device() -> Finding:
 def _weights(name: str) -> Finding:
     what = f"ckpt/shapes/{name}"
     try:
-        folder = locate(what, Path.cwd())
-    except RapoError as error:
-        return Finding(what=what, says=str(error), ok=False)
-    there = Path(folder).is_dir()
-    return Finding(what=what, says="there" if there else "missing; it is part of the repository", ok=there)
+        locate(what, Path.cwd())
+    except RapoError:
+        return Finding(what=what, says=f"missing, though part of the repository: git checkout -- {what}", ok=False)
+    return Finding(what=what, says="there")

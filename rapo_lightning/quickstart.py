@@ -33,7 +33,9 @@ from rapo_lightning.settings import OptimizeParts, build_optimize, load_optimize
 from rapo_lightning.shapes.captions import caption, state, user_prompt
 from rapo_lightning.shapes.render import arrange
 from rapo_lightning.shapes.scene import Scene, sample
+from rapo_lightning.shapes.verify import read
 from rapo_lightning.types import Candidate, Failure, Prompt, Trajectory, candidate_id
+from rapo_lightning.video import read_frames
 from rapo_lightning.weights import locate
 
 __all__ = ["held_out_prompts", "quickstart", "weight_hashes", "write_table"]
@@ -131,6 +133,7 @@ def quickstart(
         ends, seconds = run("raw and oracle", arms / "ends", config, replace(parts, augmenter=oracle), 0)
         if ends.interrupted:
             return None, ends
+        _check_videos(ends)
         raw, oracles = (tuple(_of_origin(t, origin) for t in ends.trajectories) for origin in ("user", "rapo"))
         one = None if seconds is None else seconds / 2
         best_of, of_best = run(f"best of {videos}", arms / "best_of_n", fresh, replace(parts, rewriter=RepeatPrompt()), rounds)
@@ -188,6 +191,16 @@ def _share_first(candidates: Sequence[Candidate | None], where: Path) -> None:
             shutil.copyfile(video.path, path)
             videos.append(replace(video, path=path))
         log.append(replace(candidate, videos=tuple(videos)))
+
+
+def _check_videos(outcome: Outcome) -> None:
+    """Raise `InputError` at the first sight of videos that the verifier does not know, not after all arms."""
+    paths = [video.path for t in outcome.trajectories for candidate in t.candidates for video in candidate.videos]
+    try:
+        for path in paths[:1]:
+            read(read_frames(path))
+    except ValueError as error:
+        raise InputError(f"quickstart measures videos of the shapes world: {error}") from error
 
 
 def _of_origin(trajectory: Trajectory, origin: str) -> Candidate | None:

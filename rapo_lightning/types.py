@@ -78,7 +78,8 @@ class Prompt:
     def __post_init__(self) -> None:
         if not self.text.strip():
             raise ValueError("a prompt's text is empty")
-        if not self.id or self.id in {".", ".."} or not all(c.isalnum() or c in "._-" for c in self.id) or len(self.id) > 100:
+        plain = all(c.isalnum() or c in "._-" for c in self.id)
+        if not plain or self.id in {"", ".", ".."} or len(self.id) > 100:
             raise ValueError(f"prompt id {self.id!r}: use 1 to 100 letters, digits, '.', '_' or '-'")
 
     @classmethod

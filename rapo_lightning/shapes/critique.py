@@ -13,6 +13,8 @@ from rapo_lightning.shapes.scene import Item, Scene, mirrored
 
 __all__ = ["Verdict", "compare", "critique", "reply", "verdict"]
 
+_NAMED = 4
+
 #: Attributes by the name of `Scene.attributes` -> whether the video shows them.
 Verdict = Mapping[str, bool]
 
@@ -30,7 +32,10 @@ def compare(stated: Scene, shown: Scene) -> dict[str, bool]:
 
 
 def verdict(stated: Scene, checks: Verdict, shown_count: int) -> tuple[int, list[str], list[str], list[str]]:
-    """The score from 1 to 5 (one off for each thing wrong, two for a missing object), and what is missing, wrong and extra."""
+    """The score from 1 to 5 (one off for each thing wrong, two for a missing object), and what is missing, wrong and extra.
+
+    Of what is wrong the first four are named: more would change neither the score nor what to do.
+    """
     missing, wrong, extra = [], [], []
     absent = 2 if len(stated.items) == 2 and shown_count < 2 else None
     if absent:
@@ -47,7 +52,7 @@ def verdict(stated: Scene, checks: Verdict, shown_count: int) -> tuple[int, list
             continue
         wrong.append(_phrase(stated, name))
     score = max(1, 5 - len(wrong) - 2 * len(missing) - len(extra))
-    return score, missing, wrong, extra
+    return score, missing, wrong[:_NAMED], extra
 
 
 def reply(stated: Scene, checks: Verdict, shown_count: int) -> str:

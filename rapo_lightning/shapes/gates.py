@@ -25,7 +25,7 @@ from rapo_lightning.protocols import Judge
 from rapo_lightning.shapes.captions import caption, state, user_prompt
 from rapo_lightning.shapes.dataset import arranged_scenes
 from rapo_lightning.shapes.generated import load_pipeline, read_all, sample_videos
-from rapo_lightning.shapes.judge_model import FPS
+from rapo_lightning.shapes.judge_model import FPS, FRAMES
 from rapo_lightning.shapes.scene import Scene, Split
 from rapo_lightning.shapes.train_autoencoder import frames_to_input
 from rapo_lightning.shapes.verify import Reading, all_right, check
@@ -153,7 +153,7 @@ def main() -> None:
     for line in prompt_gates(pipeline, a.count, steps=a.steps, guidance=a.guidance, split=a.split, workers=a.workers):
         print(json.dumps(line | {"steps": a.steps, "guidance": a.guidance}), flush=True)
     if a.judge:
-        judge = QwenVLJudge(ModelReference(str(a.judge)), frames=17, max_new_tokens=96, expected_score=True, batch_size=32)
+        judge = QwenVLJudge(ModelReference(str(a.judge)), frames=FRAMES, max_new_tokens=96, expected_score=True, batch_size=32)
         gate = judge_gate(
             pipeline, judge.to(a.device), a.count, steps=a.steps, guidance=a.guidance, split=a.split, workers=a.workers
         )

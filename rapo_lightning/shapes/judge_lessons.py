@@ -49,9 +49,9 @@ Lesson = tuple[Sequence[Message], str]
 
 
 def clean_lessons(shown: Scene, count: int, rng: np.random.Generator, template: Template) -> list[Lesson]:
-    """``count`` conversations about a rendered scene, the first a description."""
+    """``count`` conversations about a rendered scene, the first three in eight of them descriptions."""
     system = template.messages(prompt="")[0]
-    lessons: list[Lesson] = [([system, {"role": "user", "content": _DESCRIBE}], caption(shown))]
+    lessons: list[Lesson] = [([system, {"role": "user", "content": _DESCRIBE}], caption(shown))] * (3 * count // 8)
     while len(lessons) < count:
         asked = request_for(shown, rng)
         checks = compare(asked, shown)

@@ -14,11 +14,11 @@ from torch.nn.functional import scaled_dot_product_attention
 
 __all__ = ["FPS", "FRAMES", "PATCH", "EqualVideos", "judge_model", "to_patches"]
 
-FRAMES = 17
+FRAMES = 9  # every other one of 17
 FPS = 8.0
 PATCH = 8  # pixels
 _MERGE = 2
-_PAIRS = 9  # 17 frames, the last repeated, two a patch
+_PAIRS = 5  # 9 frames, the last repeated, two a patch
 _SIDE = 64
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 VIDEO_TOKENS = _PAIRS * (_SIDE // PATCH // _MERGE) ** 2
@@ -58,7 +58,7 @@ def judge_model(ids: dict[str, int], vocabulary: int, small: bool = False) -> An
             "temporal_patch_size": 2,
             "window_size": _SIDE,
             "fullatt_block_indexes": [0, 1, 2, 3],
-            "tokens_per_second": 4,
+            "tokens_per_second": 2,
             "out_hidden_size": width,
         },
         image_token_id=ids["image"],
@@ -71,16 +71,19 @@ def judge_model(ids: dict[str, int], vocabulary: int, small: bool = False) -> An
 
 
 def to_patches(frames_BTHWC: Tensor) -> Tensor:
-    """Frames in [0, 1], (B, 17, 64, 64, 3), to normalised patches (B * 576, 384), in the order of Qwen2-VL's processor."""
+    """Videos in [0, 1], (B, 17, 64, 64, 3), to the normalised patches of the frames seen, (B * 320, 384).
+
+    In the order of Qwen2-VL's processor.
+    """
     mean, std = (torch.tensor(values, device=frames_BTHWC.device) for values in (MEAN, STD))
-    frames = torch.cat([frames_BTHWC, frames_BTHWC[:, -1:]], dim=1)
+    frames = torch.cat([frames_BTHWC[:, ::2], frames_BTHWC[:, -1:]], dim=1)
     side = _SIDE // PATCH // _MERGE
     blocks = ((frames - mean) / std).reshape(-1, _PAIRS, 2, side, _MERGE, PATCH, side, _MERGE, PATCH, 3)
     return blocks.permute(0, 1, 3, 6, 4, 7, 9, 2, 5, 8).reshape(-1, 3 * 2 * PATCH * PATCH)
 
 
 class EqualVideos(nn.Module):
-    """The judge over a batch in which every row starts with the same words and then a video of 17 frames of 64 x 64 pixels."""
+    """The judge over a batch in which every row starts with the same words and then a video of 9 frames of 64 x 64 pixels."""
 
     def __init__(self, model: Any, row: Tensor) -> None:
         """``row``: the token ids of any one row, (L,); positions are read off the model's own forward on it."""
@@ -146,7 +149,7 @@ def _observe(model: Any, row: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
         mm_token_type_ids=(row[None] == model.config.video_token_id).int() * 2,
         pixel_values_videos=torch.zeros(_PAIRS * side * side, 3 * 2 * PATCH * PATCH, device=device),
         video_grid_thw=torch.tensor([[_PAIRS, side, side]], device=device),
-        second_per_grid_ts=torch.tensor([2 / FPS], device=device),
+        second_per_grid_ts=torch.tensor([4 / FPS], device=device),  # two frames, each two apart,
     )
     for hook in hooks:
         hook.remove()

@@ -45,7 +45,7 @@ from rapo_lightning.types import Message
 
 __all__ = ["train"]
 
-LENGTH = 416  # tokens of the longest conversation, the video's included
+LENGTH = 336  # tokens of the longest conversation, the video's included
 _LESSONS = 8  # conversations about each video
 _TEMPLATE = "judge_alignment"
 

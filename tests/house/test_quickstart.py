@@ -108,6 +108,13 @@ def test_one_device_and_two_prompts(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_other_videos_than_the_shapes_world_s_are_refused(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    result = call("--config", path, "--out", tmp_path / "run", "--prompts", 2)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith("rapo: quickstart measures videos of the shapes world: needs uint8 ")
+
+
 def test_held_out_prompts_follow_from_the_seed() -> None:
     texts = [prompt.text for prompt, _, _ in held_out_prompts(20, 0)]
     assert texts == [prompt.text for prompt, _, _ in held_out_prompts(20, 0)]
