@@ -98,7 +98,7 @@ class Modifier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
-    """A video file: ``path``, the ``seed`` of its noise, number of ``frames``, ``fps`` (1/s), ``height`` and ``width`` (pixels)."""
+    """A video file: its ``path``, the ``seed`` of its noise, ``frames``, ``fps`` (1/s), ``height`` and ``width`` in pixels."""
 
     path: str
     seed: int

@@ -21,7 +21,7 @@ from rapo_lightning.types import Candidate, Prompt, Trajectory
 if TYPE_CHECKING:
     from rapo_lightning.templates import Template
 
-__all__ = ["conversation", "describe_try", "describe_tries"]
+__all__ = ["conversation", "describe_tries", "describe_try"]
 
 #: An error message is cut here: its first words name the cause, the rest may be a trace.
 _ERROR_WORDS = 30

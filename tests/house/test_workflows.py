@@ -194,7 +194,7 @@ def test_a_part_that_raises_is_one_line_and_a_trace_in_the_log(
 
 
 def test_a_tracked_run_goes_on_as_the_same_run(tmp_path: Path) -> None:
-    logger = {"class_path": "lightning.pytorch.loggers.WandbLogger", "init_args": {"offline": True}}
+    logger = {"class_path": "lightning.pytorch.loggers.WandbLogger", "init_args": {"mode": "offline"}}
     path = config(tmp_path, logger=logger)
     optimise(path, limit=1)
     name = read_run(tmp_path / "run")["tracking_id"]
