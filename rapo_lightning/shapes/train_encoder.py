@@ -97,7 +97,7 @@ def train(out: Path, *, options: Fit, batch_size: int, device: str, small: bool)
     result: dict[str, Any] = fit("encoder", bert, batch, loss, options, out)
     result["parameters"] = sum(p.numel() for p in bert.parameters())
     with tempfile.TemporaryDirectory() as folder:
-        bert.half().save_pretrained(folder)
+        bert.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         words = Transformer(folder, max_seq_length=LENGTH)
         SentenceTransformer(modules=[words, Pooling(width, pooling_mode="mean"), Normalize()]).save(str(out))
