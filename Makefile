@@ -1,4 +1,4 @@
-# make quickstart: the embedded default at work, in about two minutes.   make test: everything that is checked.
+# make quickstart: the embedded default at work.   make test: everything that is checked.
 # Needs Python 3.11 or newer, git and make; all else goes into .venv. Another Python: make PYTHON=python3.12 ...
 PYTHON ?= python3
 BIN := .venv/bin

@@ -2,5 +2,5 @@
 
 It stands in for a video data set: the embedded stack in ``ckpt/shapes/`` is trained on it by the ``train_*`` scripts here,
 with the same classes and configuration keys as the large models. Nothing outside this package knows that it exists, save
-``workflows.quickstart``, which reports what the verifier finds.
+``rapo_lightning.quickstart``, which reports what the verifier finds.
 """

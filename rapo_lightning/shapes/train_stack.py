@@ -1,6 +1,6 @@
 """Trains the whole tiny stack, one script after the other, the language model and the encoder beside the judge.
 
-    python -m rapo_lightning.shapes.train_stack --out build/stack --workers 12          # about 25 minutes on one H100
+    python -m rapo_lightning.shapes.train_stack --out build/stack --workers 12
     python -m rapo_lightning.shapes.train_stack --out build/stack --small               # seconds on a CPU
 
 Each script keeps its log beside its folder (``video.log``, ...) and goes on from its own checkpoint; what is finished is not done
