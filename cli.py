@@ -149,12 +149,16 @@ def quickstart(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)], as_json: Json = False) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    embed: Annotated[bool, typer.Option("--embed", help="Put videos below 4 MB into the page, so that it can be sent.")] = False,
+    as_json: Json = False,
+) -> None:
     """Write report.html of a run again, from its records."""
     with _command(as_json=as_json) as show:
         from rapo_lightning import workflows
 
-        path = workflows.report(folder)
+        path = workflows.report(folder, embed_below=4_000_000 if embed else None)
         show(str(path), {"report": str(path)})
 
 
@@ -188,9 +192,9 @@ def doctor(as_json: Json = False) -> None:
 def _command(*, as_json: bool, quiet: bool = False, offline: bool = False) -> Iterator[Any]:
     """Gives ``show(text, data)`` for a command's result, which the first process of a run prints, and turns the suite's own
     errors into one line each and an exit code; anything else keeps its traceback."""
-    from rapo_lightning.errors import RapoError
+    from rapo_lightning.errors import RapoError, StorageError
     from rapo_lightning.processes import is_first
-    from rapo_lightning.terminal import say
+    from rapo_lightning.terminal import one_line, say
 
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported
@@ -204,12 +208,16 @@ def _command(*, as_json: bool, quiet: bool = False, offline: bool = False) -> It
 
     try:
         yield show
-    except RapoError as error:
+    except (RapoError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in StorageError.ERRNOS:
+            error = StorageError.of(error.filename or "a file", error)
+        if not isinstance(error, RapoError):
+            raise
         if is_first():
             if as_json:
                 print(json.dumps({"error": str(error), "exit_code": error.exit_code}, ensure_ascii=False))
             for line in str(error).splitlines():
-                say(f"rapo: {line}")
+                say(f"rapo: {one_line(line)}")
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         say("rapo: interrupted; the same command continues")
@@ -237,7 +245,7 @@ def _hush(*, bars: bool, everything: bool) -> None:
         os.environ.update(HF_HUB_DISABLE_PROGRESS_BARS="1", TQDM_DISABLE="1")
     if everything:
         warnings.simplefilter("ignore")
-        os.environ.update(TRANSFORMERS_VERBOSITY="error", DIFFUSERS_VERBOSITY="error")
+        os.environ.update(TRANSFORMERS_VERBOSITY="error", DIFFUSERS_VERBOSITY="error", WANDB_SILENT="true")
 
 
 if __name__ == "__main__":

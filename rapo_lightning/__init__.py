@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         RapoError,
         RecordError,
         RunFolderError,
+        StorageError,
         VideoError,
         WeightsError,
     )
@@ -92,6 +93,7 @@ __all__ = [
     "Rewriter",
     "RunFolderError",
     "Selection",
+    "StorageError",
     "TextEncoder",
     "Trajectory",
     "Video",
@@ -104,7 +106,7 @@ __all__ = [
 _HOMES = {
     "types": "Candidate Cost Failure Feedback Message ModelReference Modifier Origin Prompt Reply Trajectory Video",
     "protocols": "Augmenter Generator Judge LanguageModel LimitsText Placeable Reward Rewriter Selection TextEncoder",
-    "errors": "ConfigError InputError PartError RapoError RecordError RunFolderError VideoError WeightsError",
+    "errors": "ConfigError InputError PartError RapoError RecordError RunFolderError StorageError VideoError WeightsError",
     "generators": "DiffusersGenerator FakeGenerator",
     "judges": "FakeJudge OpticalFlowJudge PhysicsJudge QwenVLJudge",
     "rewriters": "FakeRewriter LLMRewriter RepeatPrompt",

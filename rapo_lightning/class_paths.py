@@ -9,14 +9,16 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from rapo_lightning.config import did_you_mean
 from rapo_lightning.errors import ConfigError
 from rapo_lightning.positions import Key, Positions
 
-__all__ = ["DEFAULT_PREFIXES", "class_path_problems", "import_class", "refusal"]
+__all__ = ["DEFAULT_PREFIXES", "class_path_problems", "import_class", "make_importable", "refusal"]
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,12 @@ def import_class(path: str, allow: Sequence[str], expected: type | None = None) 
     if expected is not None:
         _check_protocol(found, expected)
     return found
+
+
+def make_importable(allow: Sequence[str]) -> None:
+    """With any prefix allowed, parts may lie in the current folder; it comes last, so that it hides no other module."""
+    if allow and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
 
 
 def _class_paths(data: Any, key: Key) -> Iterator[tuple[Key, Any]]:

@@ -4,7 +4,8 @@ RapoError
 ├── ConfigError       a configuration or a command line is wrong; carries every problem found (exit code 2)
 ├── InputError        a prompt file or another input is wrong (exit code 2)
 ├── WeightsError      weights are missing, foreign or would run code (exit code 2)
-├── RunFolderError    the run folder cannot be written, is in use, or belongs to another configuration (exit code 2)
+├── RunFolderError    the run folder cannot be used: no permission, in use, or of another configuration (exit code 2)
+├── StorageError      the disk is full, read-only or gone while something is written (exit code 1)
 ├── RecordError       a record cannot be read: torn, of a newer schema, or not ours (exit code 1)
 ├── PartError         a part broke its contract, e.g. returned the wrong number of items (exit code 1)
 └── VideoError        a video cannot be read or written (exit code 1)
@@ -12,6 +13,8 @@ RapoError
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "RapoError",
     "RecordError",
     "RunFolderError",
+    "StorageError",
     "VideoError",
     "WeightsError",
 ]
@@ -58,6 +62,21 @@ class RunFolderError(RapoError):
     """A run folder cannot be used."""
 
     exit_code = 2
+
+
+class StorageError(RapoError):
+    """Something cannot be written though it should be; what was there before is as it was.
+
+    That concerns the whole run: every later write would fail, too.
+    """
+
+    #: Of these an `OSError` says that the disk, not the file, is at fault: full, over quota, read-only, broken or gone.
+    ERRNOS = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO, errno.ENODEV, errno.EDQUOT, errno.ESTALE})
+
+    @classmethod
+    def of(cls, what: str | os.PathLike[str], error: OSError) -> StorageError:
+        """The error of a failed write to ``what``, a file or whoever wrote."""
+        return cls(f"{os.fspath(what)}: cannot be written: {error.strerror or error}; once it can, the same command goes on")
 
 
 class RecordError(RapoError):

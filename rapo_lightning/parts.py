@@ -13,7 +13,6 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,10 +20,10 @@ from typing import Any, final, get_args, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from rapo_lightning.class_paths import import_class
+from rapo_lightning.class_paths import import_class, make_importable
 from rapo_lightning.config import did_you_mean, reason
 from rapo_lightning.errors import ConfigError, WeightsError
-from rapo_lightning.positions import Key, Positions
+from rapo_lightning.positions import Key, Positions, dotted
 from rapo_lightning.sections import Part
 from rapo_lightning.types import ModelReference
 from rapo_lightning.weights import locate, refuse_code
@@ -42,6 +41,9 @@ class Builder:
     """Builds the parts of one configuration and collects what is wrong; `finish` raises it all as one `ConfigError`.
 
     ``allow`` adds import prefixes to the default ones; with any, the current folder becomes importable, after everything else.
+
+    Attributes:
+        models: where the weights of each `ModelReference` are (a folder, or a hub id not fetched yet), by its dotted key.
     """
 
     def __init__(self, positions: Positions, allow: Sequence[str] = ()) -> None:
@@ -49,8 +51,8 @@ class Builder:
         self._allow = tuple(allow)
         self._problems: list[str] = []
         self._shared: dict[str, Any] = {}
-        if allow and str(Path.cwd()) not in sys.path:
-            sys.path.append(str(Path.cwd()))
+        self.models: dict[str, str] = {}
+        make_importable(allow)
 
     def part(self, part: Part, key: Key, expected: type | None = None, /, **given: Any) -> Any:
         """The part, of the ``expected`` protocol, or None with its problems noted.
@@ -150,6 +152,7 @@ class Builder:
                 value = locate(value, self._positions.folder)
                 if Path(value).is_dir():
                     refuse_code(value)
+                self.models[dotted(key)] = value
             except WeightsError as error:
                 return self._note(key, str(error))
         return self._positions.folder / value.expanduser() if isinstance(value, Path) else value

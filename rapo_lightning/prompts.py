@@ -24,7 +24,7 @@ from rapo_lightning.errors import InputError
 from rapo_lightning.records import parse_json
 from rapo_lightning.types import Prompt, prompt_id
 
-__all__ = ["load_prompts"]
+__all__ = ["load_placed", "load_prompts"]
 
 TEXT_COLUMNS = ("prompt", "text", "captions", "caption")
 RULE_COLUMNS = ("physical_rule", "phys_law")
@@ -38,10 +38,17 @@ def load_prompts(path: str | os.PathLike[str], text_column: str | None = None, r
 
     An unreadable or empty file, a missing column, an empty prompt, a repeated or unusable id raise `InputError`.
     """
+    return [prompt for _, prompt in load_placed(path, text_column, rule_column)]
+
+
+def load_placed(
+    path: str | os.PathLike[str], text_column: str | None = None, rule_column: str | None = None
+) -> list[tuple[str, Prompt]]:
+    """As `load_prompts`, each prompt with where it stands, e.g. ``prompts.csv:3``."""
     name = os.fspath(path)
     ids = _Ids()
     try:
-        prompts = [_prompt(place, row, text_column, rule_column, ids) for place, row in _rows(name, text_column)]
+        prompts = [(place, _prompt(place, row, text_column, rule_column, ids)) for place, row in _rows(name, text_column)]
     except OSError as error:
         raise InputError(f"{name}: {error.strerror or error}") from error
     if not prompts:

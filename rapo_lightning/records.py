@@ -19,7 +19,7 @@ from typing import IO, Any, NoReturn, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from rapo_lightning.errors import RecordError, RunFolderError
+from rapo_lightning.errors import RecordError, StorageError
 
 __all__ = ["append", "decode", "encode", "parse_json", "read", "schema", "write", "write_text_atomic"]
 
@@ -77,7 +77,7 @@ def append(path: str | os.PathLike[str], record: object) -> None:
     """Add a record to a log in one write, synced to disk before it returns; the log and its folder are made when missing.
 
     A torn line that a kill left at the end is removed first. A write that fails (disk full) leaves the log as it was and
-    raises `RunFolderError`. One process writes a log at a time.
+    raises `StorageError`. One process writes a log at a time.
     """
     line = encode(record).encode() + b"\n"
     path = Path(path)
@@ -97,7 +97,7 @@ def append(path: str | os.PathLike[str], record: object) -> None:
         if is_new:
             _sync_folder(path.parent)
     except OSError as error:
-        raise RunFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise StorageError.of(path, error) from error
 
 
 def read(path: str | os.PathLike[str], kind: type[Record]) -> Iterator[Record]:
@@ -122,7 +122,7 @@ def write(path: str | os.PathLike[str], records: Iterable[object]) -> None:
 
 
 def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
-    """Replace a UTF-8 text file at once, synced to disk; its folder is made when missing. Errors: `RunFolderError`."""
+    """Replace a UTF-8 text file at once, synced to disk; its folder is made when missing. Errors: `StorageError`."""
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -138,7 +138,7 @@ def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
             raise
         _sync_folder(path.parent)
     except OSError as error:
-        raise RunFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise StorageError.of(path, error) from error
 
 
 @functools.cache

@@ -89,7 +89,7 @@ def write(run_folder: str | Path, *, embed_below: int | None = None) -> Path:
 
     Raises:
         RecordError: a record cannot be read.
-        RunFolderError: the report cannot be written.
+        StorageError: the report cannot be written.
     """
     folder = Path(run_folder).absolute()
     prompts = read_prompts(Films(folder=folder, embed_below=embed_below))

@@ -55,6 +55,8 @@ def _row(trajectory: Trajectory, stop: str | None) -> dict[str, Any]:
         "candidate": best.id if best else None,
         "reward_before": user.reward if user else None,
         "reward_after": best.reward if best else None,
+        "scores_before": user.mean_scores() if user else {},
+        "scores_after": best.mean_scores() if best else {},
         "rounds": max((c.round for c in trajectory.candidates), default=0),
         "stop": stop,
         "failed": bool(trajectory.candidates) and best is None,

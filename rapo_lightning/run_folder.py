@@ -7,10 +7,10 @@ value; ``prompts.jsonl`` is what was asked; the candidate logs are the record; a
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
-import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,17 +21,19 @@ import yaml
 
 from rapo_lightning import records
 from rapo_lightning.environment import environment
-from rapo_lightning.errors import RunFolderError
+from rapo_lightning.errors import RunFolderError, StorageError
+from rapo_lightning.positions import Positions
 from rapo_lightning.settings import SECRET_KEYS, differences, identity
 from rapo_lightning.types import Prompt
 
 __all__ = ["await_run", "choose", "opened", "read_prompts", "read_run", "update_run"]
 
 
-def choose(folder: Path, resolved: Mapping[str, Any], *, force: bool = False) -> Path:
+def choose(folder: Path, resolved: Mapping[str, Any], *, force: bool = False, positions: Positions | None = None) -> Path:
     """The folder that a run may use: ``folder`` when it is free or holds a run of this configuration. Makes nothing.
 
     With ``force`` a run of another configuration is left alone and the first free or fitting ``NAME-2``, ``NAME-3``, ... taken.
+    ``positions`` tell where this configuration has the values that differ.
 
     Raises:
         RunFolderError: the folder cannot be written, holds something else or another configuration, or is in use.
@@ -39,8 +41,9 @@ def choose(folder: Path, resolved: Mapping[str, Any], *, force: bool = False) ->
     name, number = folder.name, 1
     while (found := _existing(folder)) is not None and (changed := differences(identity(found), identity(resolved))):
         if not force:
+            shown = [f"{positions.where(tuple(key.split('.')))}: {key}" if positions else key for key in changed[:8]]
             raise RunFolderError(
-                f"{folder}: made with another configuration ({', '.join(changed[:8])}{', ...' * (len(changed) > 8)}); "
+                f"{folder}: made with another configuration ({', '.join(shown)}{', ...' * (len(changed) > 8)}); "
                 "choose another --out, or --force to run in a new folder beside it"
             )
         number += 1
@@ -70,13 +73,18 @@ def opened(
     """Make a run folder, or continue a run, perhaps with more prompts; every other process is kept out while this lasts.
 
     Gives the folder to use; for it and for errors see `choose`. An error that ends the context is noted in ``run.json``.
+
+    Raises:
+        StorageError: the disk is full or fails.
     """
     folder = choose(folder, resolved, force=force)
     with _locked(folder):
         try:
             _prepare(folder, resolved, prompts, config_file)
+        except StorageError as error:
+            raise _unusable(folder, error.__cause__) from error
         except OSError as error:
-            raise RunFolderError(f"{folder}: cannot be written: {error.strerror or error}") from error
+            raise _unusable(folder, error) from error
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         values = {"resumed": now} if "started" in read_run(folder) else {"started": now}
         update_run(
@@ -86,7 +94,7 @@ def opened(
             yield folder
         except BaseException as error:
             status = "failed" if isinstance(error, Exception) else "interrupted"
-            with contextlib.suppress(RunFolderError):  # e.g. the disk is full, which is what ended the run
+            with contextlib.suppress(RunFolderError, StorageError):  # e.g. the disk is full, which is what ended the run
                 update_run(folder, status=status, error=str(error) or type(error).__name__)
             raise
 
@@ -154,12 +162,21 @@ def _locked(folder: Path) -> Iterator[None]:
         raise RunFolderError(f"{folder}: in use by {name}") from error
     except OSError as error:
         lock.release()
-        raise RunFolderError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise _unusable(folder, error) from error
     try:
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the disk may have become read-only
+            holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _unusable(folder: Path, error: BaseException | None) -> RunFolderError | StorageError:
+    """What is wrong with a folder in which a run cannot start: the choice of the folder, or a disk that is full or fails."""
+    if isinstance(error, OSError) and error.errno in StorageError.ERRNOS - {errno.EROFS}:
+        return StorageError.of(folder, error)
+    why = (error.strerror if isinstance(error, OSError) else None) or error
+    return RunFolderError(f"{folder}: cannot be written: {why}")
 
 
 def _existing(folder: Path) -> dict[str, Any] | None:
@@ -203,7 +220,7 @@ def _prepare(folder: Path, resolved: Mapping[str, Any], prompts: Sequence[Prompt
         records.write_text_atomic(folder / "config.resolved.yaml", text)
     records.write(folder / "prompts.jsonl", known.values())
     if config_file is not None and not (folder / "config.yaml").exists():
-        shutil.copyfile(config_file, folder / "config.yaml")
+        records.write_text_atomic(folder / "config.yaml", config_file.read_bytes().decode())
 
 
 def _masked(command: Sequence[str]) -> list[str]:

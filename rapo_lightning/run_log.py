@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from rapo_lightning.errors import StorageError
 
 __all__ = ["run_log"]
 
 
-@contextmanager
+@contextlib.contextmanager
 def run_log(folder: Path, rank: int, *, echo: bool = True) -> Iterator[None]:
     """While this lasts, warnings and errors of ``rapo_lightning`` go to the run folder and, with ``echo``, to stderr.
 
     The values of environment variables that are named like keys or tokens are replaced by ``***``.
+
+    Raises:
+        StorageError: the folder of the log cannot be made.
     """
     logger = logging.getLogger("rapo_lightning")
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(folder / "logs" / f"rank_{rank}.log", encoding="utf-8", delay=True)
+    try:
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError.of(folder / "logs", error) from error
+    file = _File(folder / "logs" / f"rank_{rank}.log", encoding="utf-8", delay=True)
     file.setFormatter(_Masked("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handlers = [file, _Stderr() if echo else logging.NullHandler()]
     for handler in handlers:
@@ -32,6 +40,21 @@ def run_log(folder: Path, rank: int, *, echo: bool = True) -> Iterator[None]:
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+
+
+class _File(logging.FileHandler):
+    """Keeps silent when it cannot write: the run goes on, or ends with an error of its own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):  # it is opened here
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing, in place of a trace on stderr."""
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # what was still to be written
+            super().close()
 
 
 class _Stderr(logging.Handler):

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rapo_lightning.errors import ConfigError
+from rapo_lightning.errors import ConfigError, InputError
 from rapo_lightning.interruption import StopSignals
+from rapo_lightning.positions import Positions
 from rapo_lightning.processes import RUN_FOLDER, is_first
-from rapo_lightning.run_folder import read_run, update_run
+from rapo_lightning.run_folder import read_prompts, read_run, update_run
 from rapo_lightning.sections import OptimizeConfig
 from rapo_lightning.settings import OptimizeParts
 from rapo_lightning.types import Candidate, Prompt, Trajectory
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from rapo_lightning.sspo.module import SSPOModule
 
-__all__ = ["OnCandidate", "Outcome", "make_trainer", "read_trajectories", "run_loop"]
+__all__ = ["OnCandidate", "Outcome", "hardware", "make_trainer", "read_trajectories", "run_loop"]
 
 OnCandidate = Callable[[Candidate, Trajectory], None]
 
@@ -62,8 +63,10 @@ class Outcome:
         return 75 if self.interrupted else 3 if self.failed else 0
 
 
-def make_trainer(config: OptimizeConfig, folder: Path, prompts: int, signals: StopSignals) -> Trainer:
-    """The Trainer of a session.
+def make_trainer(
+    config: OptimizeConfig, folder: Path, prompts: int, signals: StopSignals, positions: Positions | None = None
+) -> Trainer:
+    """The Trainer of a session; ``positions`` tell where the configuration has its ``trainer`` section.
 
     Raises:
         ConfigError: Lightning does not accept the ``trainer`` section.
@@ -75,17 +78,32 @@ def make_trainer(config: OptimizeConfig, folder: Path, prompts: int, signals: St
 
     from rapo_lightning.sspo.data import check_ranks
 
+    def problem(text: str, *key: str) -> str:
+        return positions.problem(("trainer", *key), text) if positions else f"{'.'.join(['trainer', *key])}: {text}"
+
     ready = LambdaCallback(on_predict_start=lambda trainer, module: signals.take_over(trainer))
     given = {"default_root_dir": str(folder), **config.trainer, "logger": False, "callbacks": [ready]}
     if config.trainer.get("callbacks"):
-        raise ConfigError("trainer.callbacks: cannot be given in a configuration")
+        raise ConfigError(problem("cannot be given in a configuration", "callbacks"))
     try:
         with _plain_lightning():
             trainer = Trainer(**{**_TRAINER, **given})
     except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
-        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
-    check_ranks(prompts, trainer.world_size)
+        raise ConfigError(problem(" ".join(str(error).split()))) from error
+    try:
+        check_ranks(prompts, trainer.world_size)
+    except InputError as error:
+        raise InputError(problem(str(error), "devices")) from error
     return trainer
+
+
+def hardware(trainer: Trainer) -> dict[str, Any]:
+    """What a session runs on, for its record: the first process's device by name, the number of processes, the precision."""
+    import torch
+
+    device = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {"device": name, "processes": trainer.world_size, "precision": trainer.precision}
 
 
 def run_loop(
@@ -126,7 +144,8 @@ def run_loop(
         run_seed=config.seed,
     )
     logger = build_logger(config.logger, folder, run_id=read_run(folder).get("tracking_id")) if is_first() else None
-    tracker = Tracker(logger, recorded=read_all(folder))
+    adapters = sorted({model for key, model in parts.models.items() if key.endswith(".adapter") and Path(model).is_dir()})
+    tracker = Tracker(logger, recorded=read_all(folder), folder=folder, adapters=adapters)
     if tracker.run_id is not None:
         update_run(folder, tracking_id=tracker.run_id)
 
@@ -158,7 +177,8 @@ def run_loop(
     trajectories = read_trajectories(folder, prompts, parts)
     stops = {t.prompt.id: _stop(t, module, asked=asked, augmented=parts.augmenter is not None) for t in trajectories}
     if trainer.is_global_zero:
-        tracker.finish(trajectories)
+        every = {prompt.id: prompt for prompt in (*read_prompts(folder), *prompts)}
+        tracker.finish(read_trajectories(folder, list(every.values()), parts))
     interrupted = asked and "interrupted" in stops.values()
     return Outcome(folder=folder, trajectories=trajectories, stops=stops, interrupted=interrupted)
 

@@ -1,7 +1,8 @@
 """From a configuration file to the parts of a run, and the means to tell two configurations apart.
 
 ``load_optimize`` reads and checks without importing a part; ``build_optimize`` imports and constructs. The resolved configuration
-goes into the run folder, where it is compared with the next one but is never a source of class paths.
+has every value, those that the parts' constructors add included, so that a default that changes is a configuration that changes.
+It goes into the run folder, where it is compared with the next one but is never a source of class paths.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
 from rapo_lightning.class_paths import class_path_problems
 from rapo_lightning.config import read, validate
+from rapo_lightning.defaults import with_defaults
 from rapo_lightning.errors import ConfigError
 from rapo_lightning.parts import Builder
 from rapo_lightning.positions import Positions
@@ -38,13 +40,19 @@ __all__ = [
 Model = TypeVar("Model", bound=BaseModel)
 
 SECRET_KEYS = frozenset({"access_token", "api_key", "auth_token", "hf_token", "password", "secret", "token"})
+#: Sections whose defaults are Lightning's.
+LIGHTNING = frozenset({"logger", "trainer"})
 #: What may change between two starts of one run: none of it changes a result.
 IMMATERIAL = frozenset({"batch_size", "budget", "logger", "trainer"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizeParts:
-    """The parts of one ``rapo optimize`` run, constructed but not loaded."""
+    """The parts of one ``rapo optimize`` run, constructed but not loaded.
+
+    ``models`` says where the weights of each are: a folder, or the hub id of what is fetched at its first use, by the dotted
+    key of its reference (``rewriter.init_args.language_model.init_args.adapter``).
+    """
 
     generator: Generator
     judges: Mapping[str, Judge]
@@ -52,6 +60,7 @@ class OptimizeParts:
     augmenter: Augmenter | None
     reward: Reward
     selection: Selection
+    models: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(
@@ -91,12 +100,18 @@ def build_optimize(config: OptimizeConfig, positions: Positions, allow: Sequence
         selection=builder.part(config.selection, ("selection",), Selection),
     )
     builder.finish()
-    return parts
+    return replace(parts, models=builder.models)
 
 
-def resolved(config: BaseModel) -> dict[str, Any]:
-    """Every value of a configuration, defaults included, as plain JSON types; what looks like a secret is ``***``."""
-    return cast(dict[str, Any], _masked(config.model_dump(mode="json")))
+def resolved(config: BaseModel, allow: Sequence[str] = ()) -> dict[str, Any]:
+    """Every value of a configuration as plain JSON types, the defaults of its parts' constructors included.
+
+    Of Lightning's own classes (``trainer``, ``logger``) there is what is written. What looks like a secret is ``***``. Imports
+    the parts, constructs none.
+    """
+    values = config.model_dump(mode="json")
+    parts = with_defaults({name: value for name, value in values.items() if name not in LIGHTNING}, allow)
+    return cast(dict[str, Any], _masked({name: parts.get(name, value) for name, value in values.items()}))
 
 
 def identity(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,9 +121,9 @@ def identity(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in IMMATERIAL} | precision
 
 
-def config_hash(config: BaseModel) -> str:
-    """12 hex digits of the SHA-256 of `identity`: equal hashes, equal results."""
-    text = json.dumps(identity(resolved(config)), sort_keys=True, ensure_ascii=False)
+def config_hash(values: Mapping[str, Any]) -> str:
+    """12 hex digits of the SHA-256 of a resolved configuration's `identity`: equal hashes, equal results."""
+    text = json.dumps(identity(values), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -42,7 +42,8 @@ def plan_text(plan: Plan) -> str:
     """The plan in one line."""
     counts = {"video": plan.videos, "judgement": plan.judgements, "rewrite": plan.rewrites}
     bounds = ", ".join(_count(number, name) for name, number in counts.items())
-    return f"{_count(plan.prompts, 'prompt')}, at most {bounds}; models: {', '.join(plan.models) or 'none'}"
+    models = ", ".join(f"{model} (not here)" if model in plan.missing else model for model in plan.models)
+    return f"{_count(plan.prompts, 'prompt')}, at most {bounds}; models: {models or 'none'}"
 
 
 def best_rows(trajectories: Sequence[Trajectory]) -> list[dict[str, Any]]:

@@ -10,31 +10,49 @@ The Trainer of the loop gets ``logger=False``, as it would let such errors throu
 
 from __future__ import annotations
 
+import inspect
 import logging
-import os
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from netrc import netrc
 from pathlib import Path
 from typing import Any, final
-from urllib.parse import urlsplit
 
 from lightning.pytorch import loggers
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from rapo_lightning import tracking_wandb
+from rapo_lightning.config import did_you_mean
 from rapo_lightning.errors import ConfigError
+from rapo_lightning.positions import Positions
 from rapo_lightning.sections import Part
 from rapo_lightning.sspo.progress import failed
 from rapo_lightning.types import Candidate, Trajectory
 
-__all__ = ["Tracker", "build_logger", "run_id"]
+__all__ = ["Tracker", "build_logger", "check_logger", "run_id"]
 
 log = logging.getLogger(__name__)
 
 LOGGERS = {f"lightning.pytorch.loggers.{name}": name for name in ("CSVLogger", "TensorBoardLogger", "WandbLogger")}
-COLUMNS = ["id", "prompt", "best prompt", "reward before", "reward after", "round of best", "videos"]
+#: What Lightning's TensorBoard logger hands on to its SummaryWriter.
+SUMMARY_WRITER = {"comment", "filename_suffix", "flush_secs", "max_queue", "purge_step"}
+
+
+def check_logger(spec: str | Part | None, positions: Positions) -> None:
+    """Raise `ConfigError` for a logger that is not one of `LOGGERS`, or an argument that it does not take. Makes nothing."""
+    if not isinstance(spec, Part):
+        return
+    name = LOGGERS.get(spec.class_path)
+    if name is None:
+        raise ConfigError(positions.problem(("logger", "class_path"), f"{spec.class_path!r} is none of {', '.join(LOGGERS)}"))
+    known = _arguments(name)
+    problems = [
+        positions.problem(("logger", "init_args", argument), f"no argument of {name}{did_you_mean(argument, known)}")
+        for argument in spec.init_args
+        if known and argument not in known
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def build_logger(
@@ -68,7 +86,7 @@ def build_logger(
     arguments = dict(part.init_args)
     try:
         if name == "WandbLogger":
-            return _wandb_logger(arguments, folder, run_id)
+            return tracking_wandb.make(arguments, folder, run_id)
         made: Logger = getattr(loggers, name)(**{"save_dir": str(folder), "name": "logs"} | arguments)
         return made
     except TypeError as error:
@@ -90,6 +108,8 @@ class Tracker:
     Args:
         logger: any Lightning logger; None turns tracking off.
         recorded: candidates of earlier sessions by prompt id (`rapo_lightning.sspo.log.read_all`), so that counts go on.
+        folder: the run folder, whose records become a W&B artifact; None: they do not.
+        adapters: folders of the adapters that the run uses, each a W&B artifact, too.
         max_videos: how many videos `finish` uploads at most.
         clock: seconds.
 
@@ -104,10 +124,14 @@ class Tracker:
         logger: Logger | None,
         *,
         recorded: Mapping[str, Sequence[Candidate]] | None = None,
+        folder: str | Path | None = None,
+        adapters: Sequence[str | Path] = (),
         max_videos: int = 8,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.logger = logger
+        self.folder = None if folder is None else Path(folder)
+        self.adapters = tuple(map(Path, adapters))
         self.max_videos = max_videos
         earlier = [candidate for candidates in (recorded or {}).values() for candidate in candidates]
         self._videos = self._videos_before = sum(len(candidate.videos) for candidate in earlier)
@@ -139,7 +163,7 @@ class Tracker:
         self._attempt(lambda logger: _log(logger, scalars, self._videos))
 
     def finish(self, trajectories: Sequence[Trajectory]) -> None:
-        """Log the run's last figures; to W&B a table of prompts and scores and the best videos of the first prompts, too.
+        """Log the run's last figures; to W&B a table, the best videos of the first prompts and the artifacts, too.
 
         ``trajectories``: every prompt of the run, whichever process worked on it. The logger is closed.
         """
@@ -154,17 +178,15 @@ class Tracker:
         return {"videos_generated": self._videos, **mean}
 
     def _close(self, logger: Logger, scalars: dict[str, float], trajectories: Sequence[Trajectory]) -> None:
-        _log(logger, scalars, self._videos)
-        if isinstance(logger, WandbLogger):
-            logger.log_table("prompts", columns=COLUMNS, data=[_row(t) for t in trajectories], step=self._videos)
-            best = [(t.prompt.text, t.best.videos[0].path) for t in trajectories if t.best and t.best.videos]
-            shown = [(text, path) for text, path in best if Path(path).is_file()][: self.max_videos]
-            if shown:
-                texts, paths = map(list, zip(*shown))
-                logger.log_video("best", paths, step=self._videos, caption=texts, format=["mp4"] * len(paths))
-        logger.finalize("success")
-        if isinstance(logger, WandbLogger):
-            logger.experiment.finish()
+        try:
+            _log(logger, scalars, self._videos)
+            if isinstance(logger, WandbLogger):
+                tracking_wandb.log_results(logger, trajectories, step=self._videos, max_videos=self.max_videos)
+                tracking_wandb.log_artifacts(logger, trajectories, folder=self.folder, adapters=self.adapters)
+        finally:
+            logger.finalize("success")
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()
 
     def _attempt(self, action: Callable[[Logger], None]) -> None:
         if self.logger is None or getattr(rank_zero_only, "rank", 0) != 0:
@@ -176,44 +198,15 @@ class Tracker:
             self.logger = None
 
 
-def _wandb_logger(arguments: dict[str, Any], folder: Path, run_id: str | None) -> WandbLogger:
-    import wandb
-
-    for variable in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
-        os.environ.setdefault(variable, str(folder))
-    if "WANDB_MODE" not in os.environ and not {"mode", "offline"} & arguments.keys() and not _has_key(wandb.Settings().base_url):
-        arguments["mode"] = "offline"
-    arguments = {"project": "rapo-lightning", "name": folder.name, "save_dir": os.environ["WANDB_DIR"]} | arguments
-    arguments["id"] = run_id or arguments.get("id") or secrets.token_hex(4)
-    logger = WandbLogger(**arguments)
-    # Lightning passes it on even when it is not given, and wandb then warns that it has no effect.
-    logger._wandb_init.pop("anonymous", None)
-    return logger
-
-
-def _has_key(default_host: str) -> bool:
-    """Whether W&B would find a key in the environment or in the netrc file; `wandb.login` would ask the network."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL") or default_host).hostname or ""
-    places = [Path(os.environ.get("NETRC") or "~/.netrc").expanduser(), Path("~/_netrc").expanduser()]
-    return any(path.is_file() and netrc(path).hosts.get(host) for path in places)
-
-
 def _log(logger: Logger, scalars: dict[str, float], step: int) -> None:
     logger.log_metrics(scalars, step)
     logger.save()
 
 
-def _row(trajectory: Trajectory) -> list[Any]:
-    user = next((candidate for candidate in trajectory.candidates if candidate.origin == "user"), None)
-    best = trajectory.best
-    return [
-        trajectory.prompt.id,
-        trajectory.prompt.text,
-        best.text if best else None,
-        user.reward if user else None,
-        best.reward if best else None,
-        best.round if best else None,
-        sum(len(candidate.videos) for candidate in trajectory.candidates),
-    ]
+def _arguments(name: str) -> set[str]:
+    """The arguments of a logger; none where it hands on what it does not know to a package that is not here."""
+    own = {key for key, p in inspect.signature(getattr(loggers, name)).parameters.items() if p.kind is not p.VAR_KEYWORD}
+    if name == "WandbLogger":
+        further = tracking_wandb.init_arguments()
+        return own | further if further else set()
+    return own | SUMMARY_WRITER if name == "TensorBoardLogger" else own

@@ -6,6 +6,7 @@ Only mp4, mov, webm and mkv are opened, told by their first bytes, so that a pla
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import threading
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rapo_lightning.errors import VideoError
+from rapo_lightning.errors import StorageError, VideoError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,15 +53,14 @@ def write_video(path: str | Path, frames_THWC: NDArray[np.uint8], fps: float) ->
     repeated row or column, as browsers play 4:2:0 video only. Parents are made.
 
     Raises:
-        VideoError: no frames, another shape or type, a bad ``fps``, or the file cannot be written.
+        VideoError, StorageError: no frames, another shape or type, a bad ``fps``; the file, or nothing, can be written there.
     """
     if frames_THWC.dtype != np.uint8 or frames_THWC.ndim != 4 or frames_THWC.shape[-1] != 3 or not frames_THWC.size:
         raise VideoError(f"{path}: frames must be uint8 (T, H, W, 3), not {frames_THWC.dtype} {frames_THWC.shape}")
     if not 0 < fps <= 1000:
         raise VideoError(f"{path}: {fps} frames a second")
-    _, height, width, _ = frames_THWC.shape
-    if height % 2 or width % 2:
-        frames_THWC = np.pad(frames_THWC, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    odd_rows, odd_columns = (side % 2 for side in frames_THWC.shape[1:3])
+    frames_THWC = np.pad(frames_THWC, ((0, 0), (0, odd_rows), (0, odd_columns), (0, 0)), mode="edge")
     with _written_aside(Path(path), ".mp4") as aside:
         (_encode_av if find_spec("av") else _encode_cv2)(aside, np.ascontiguousarray(frames_THWC), fps)
 
@@ -75,8 +75,7 @@ def read_frames(path: str | Path, *, max_frames: int = 2048, max_pixels: int = 2
     """
     stat = _checked(path)
     key = (str(Path(path).absolute()), stat.st_mtime_ns, stat.st_size)
-    frames_THWC = _decoded.get(key)
-    if frames_THWC is None:
+    if (frames_THWC := _decoded.get(key)) is None:
         frames_THWC = (_decode_av if find_spec("av") else _decode_cv2)(path, max_frames, max_pixels)
     _remember(key, frames_THWC)
     _check_limits(path, frames_THWC.shape[:3], max_frames, max_pixels)
@@ -113,13 +112,12 @@ def poster(path: str | Path, out: str | Path, *, count: int = 1, max_height: int
     Frames taller than ``max_height`` pixels are scaled down. ``out``'s suffix names the format; it appears whole or not at all.
 
     Raises:
-        VideoError: as `read_frames`, or the still cannot be written.
+        VideoError, StorageError: as `read_frames`, and as `write_video` of the still.
     """
     from PIL import Image
 
     strip_HWC = np.concatenate(list(sample_frames(read_frames(path), count)), axis=1)
-    still = Image.fromarray(strip_HWC)
-    if still.height > max_height:
+    if (still := Image.fromarray(strip_HWC)).height > max_height:
         still = still.resize((max(1, round(still.width * max_height / still.height)), max_height), Image.Resampling.LANCZOS)
     with _written_aside(Path(out), Path(out).suffix) as aside:
         still.save(aside, quality=85)
@@ -134,6 +132,8 @@ def _written_aside(target: Path, suffix: str) -> Iterator[Path]:
         yield aside
         aside.replace(target)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in StorageError.ERRNOS:
+            raise StorageError.of(target, error) from error
         raise VideoError(f"{target}: cannot be written: {error}") from error
     finally:
         with suppress(OSError):
@@ -184,10 +184,13 @@ def _encode_cv2(path: Path, frames_THWC: NDArray[np.uint8], fps: float) -> None:
     height, width = frames_THWC.shape[1:3]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
     if not writer.isOpened():
-        raise OSError("OpenCV has no mp4v encoder, or the folder cannot be written; installing av is the better way")
+        path.write_bytes(bytes(4096))  # raises where the disk or the folder is the reason
+        raise OSError("OpenCV has no mp4v encoder; installing av is the better way")
     for frame_HWC in frames_THWC:
         writer.write(frame_HWC[..., ::-1])
     writer.release()
+    if _probe_cv2(path)[0] != len(frames_THWC):  # OpenCV says nothing of a disk that is full
+        raise OSError(errno.EIO, "written in part; is there space left?")
 
 
 def _decode_av(path: str | Path, max_frames: int, max_pixels: int) -> NDArray[np.uint8]:
@@ -212,11 +215,9 @@ def _decode_cv2(path: str | Path, max_frames: int, max_pixels: int) -> NDArray[n
 
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     frames: list[NDArray[np.uint8]] = []
-    ok, frame_HWC = capture.read()
-    while ok:
-        _check_limits(path, (len(frames) + 1, *frame_HWC.shape[:2]), max_frames, max_pixels)
-        frames.append(np.asarray(frame_HWC[..., ::-1], np.uint8))
-        ok, frame_HWC = capture.read()
+    while (answer := capture.read())[0]:
+        _check_limits(path, (len(frames) + 1, *answer[1].shape[:2]), max_frames, max_pixels)
+        frames.append(np.asarray(answer[1][..., ::-1], np.uint8))
     declared = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     capture.release()
     return _stacked(path, frames, declared)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from rapo_lightning.errors import WeightsError
 from rapo_lightning.model_folders import refuse_code
 
-__all__ = ["locate", "refuse_code", "split_revision"]
+__all__ = ["commit", "locate", "refuse_code", "split_revision"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
@@ -53,6 +53,15 @@ def locate(reference: str, base_folder: str | os.PathLike[str]) -> str:
         f"{reference}: not under ckpt/ nor in the Hugging Face cache, and HF_HUB_OFFLINE is set; where there is a network: "
         f"hf download {name}{at} --local-dir ckpt/{PurePosixPath(name).name}"
     )
+
+
+def commit(located: str) -> str | None:
+    """The hub's commit of weights that `locate` found; None of a folder that is not the cache's, and of what is not fetched."""
+    folder = Path(located)
+    if not folder.is_dir():
+        name, revision = split_revision(located)
+        folder = Path(_cached(name, revision) or "")
+    return folder.name if folder.parent.name == "snapshots" else None
 
 
 def _under_ckpt(name: str) -> Iterator[Path]:

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rapo_lightning.errors import RunFolderError
+from rapo_lightning.errors import ConfigError, RunFolderError
 from rapo_lightning.interruption import StopSignals
-from rapo_lightning.planning import Plan, check_lengths, gather_prompts, plan
+from rapo_lightning.planning import Plan, check_lengths, gather_prompts, missing_models, plan
+from rapo_lightning.positions import Positions
 from rapo_lightning.processes import RUN_FOLDER, is_first
 from rapo_lightning.results import finish
-from rapo_lightning.run_folder import await_run, choose, opened, read_run
+from rapo_lightning.run_folder import await_run, choose, opened, read_run, update_run
 from rapo_lightning.run_log import run_log
-from rapo_lightning.sections import OptimizeConfig
-from rapo_lightning.session import OnCandidate, Outcome, make_trainer, run_loop
-from rapo_lightning.settings import build_optimize, load_optimize, resolved
+from rapo_lightning.sections import OptimizeConfig, Part
+from rapo_lightning.session import OnCandidate, Outcome, hardware, make_trainer, run_loop
+from rapo_lightning.settings import OptimizeParts, build_optimize, config_hash, load_optimize, resolved
+from rapo_lightning.weights import commit
 
 __all__ = ["Started", "check", "dry_run", "optimize", "report"]
 
@@ -47,13 +49,15 @@ def dry_run(
     """What `optimize` would do at most; imports no part and no torch."""
     config, positions = load_optimize(path, overrides, allow)
     wanted, _ = gather_prompts(config, positions, text=prompt, file=prompts, limit=limit)
-    return plan(config, wanted)
+    planned = plan(config, positions, wanted)
+    return replace(planned, missing=missing_models(planned.models, positions))
 
 
 def check(path: Path, *, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> OptimizeConfig:
     """Read a configuration and construct every part of it; loads no weights."""
     config, positions = load_optimize(path, overrides, allow)
     build_optimize(config, positions, allow)
+    _check_logger(config, positions)
     return config
 
 
@@ -91,20 +95,23 @@ def optimize(
         started: called once in the first process; gives what is told of each of its new candidates.
 
     Raises:
-        ConfigError, InputError, WeightsError, RunFolderError: nothing has been touched.
+        ConfigError, InputError, WeightsError, RunFolderError: nothing has been touched, or, where only a loaded model could
+            tell, nothing has been rendered.
+        StorageError: the disk is full, read-only or gone; what was recorded stays, and the same call goes on from there.
     """
     with StopSignals() as signals:
         # 1. Everything that can be refused without torch, the run folder included.
         config, positions = load_optimize(path, overrides, allow)
-        wanted, source = gather_prompts(config, positions, text=prompt, file=prompts, limit=limit)
-        planned = plan(config, wanted)
-        values = resolved(config)
-        if is_first():
-            choose(out, values, force=force)
-        # 2. The parts, and what only they and Lightning can refuse.
+        wanted, places = gather_prompts(config, positions, text=prompt, file=prompts, limit=limit)
+        planned = plan(config, positions, wanted)
         parts = build_optimize(config, positions, allow)
-        check_lengths(parts.generator, wanted, source)
-        trainer = make_trainer(config, out, len(wanted), signals)
+        values = resolved(config, allow)
+        if is_first():
+            choose(out, values, force=force, positions=positions)
+        # 2. What only the models' tokenizers and Lightning can refuse.
+        check_lengths(parts.generator, wanted, places)
+        _check_logger(config, positions)
+        trainer = make_trainer(config, out, len(wanted), signals, positions)
         # 3. The loop: the first process has the folder to itself, the others join it there.
         if not is_first():
             given = os.environ.get(RUN_FOLDER)
@@ -115,24 +122,49 @@ def optimize(
             opened(out, values, wanted, config_file=path, command=command, allow=allow, force=force) as folder,
             run_log(folder, 0, echo=echo),
         ):
+            update_run(folder, config_hash=config_hash(values), hardware=hardware(trainer), models=_models(parts))
             left = max(0, planned.videos - _recorded_videos(folder, {prompt.id for prompt in wanted}))
             own = -(-len(wanted) // trainer.world_size)  # prompts of this process
             share = -(-left * own // len(wanted))
             listeners = started(Started(folder=folder, plan=planned, videos=share, processes=trainer.world_size))
-            outcome = run_loop(
-                trainer, config, parts, wanted, folder, signals=signals, retry_errors=retry_errors, listeners=listeners
-            )
+            try:
+                outcome = run_loop(
+                    trainer, config, parts, wanted, folder, signals=signals, retry_errors=retry_errors, listeners=listeners
+                )
+            except ConfigError as error:  # what a model refuses once it is loaded
+                raise ConfigError([_placed(problem, config, positions) for problem in error.problems]) from error
+            update_run(folder, models=_models(parts))  # what was fetched has its commit now
             finish(outcome, parts, seed=config.seed)
         return outcome
 
 
-def report(folder: Path) -> Path:
-    """Write ``report.html`` of a finished or interrupted run again, from its records."""
+def report(folder: Path, *, embed_below: int | None = None) -> Path:
+    """Write ``report.html`` of a finished or interrupted run again, from its records; see `rapo_lightning.report.write`."""
     from rapo_lightning.report import write as write_report
 
     if not read_run(folder):
         raise RunFolderError(f"{folder}: no run.json there; is it a run folder?")
-    return write_report(folder)
+    return write_report(folder, embed_below=embed_below)
+
+
+def _check_logger(config: OptimizeConfig, positions: Positions) -> None:
+    if isinstance(config.logger, Part):  # csv has nothing to check, and Lightning takes a second to import
+        from rapo_lightning.tracking import check_logger
+
+        check_logger(config.logger, positions)
+
+
+def _placed(problem: str, config: OptimizeConfig, positions: Positions) -> str:
+    """A problem told by a loaded part, e.g. ``num_frames 10: ...``, with the place of the value, or with the file at least."""
+    name = problem.partition(" ")[0].rstrip(":,")
+    if name in config.generator.init_args:
+        return positions.problem(("generator", "init_args", name), problem)
+    return f"{positions.file}: {problem}"
+
+
+def _models(parts: OptimizeParts) -> dict[str, dict[str, str | None]]:
+    """Where each model's weights are and, of those from the hub, their commit."""
+    return {key: {"weights": found, "commit": commit(found)} for key, found in parts.models.items()}
 
 
 def _recorded_videos(folder: Path, prompts: set[str]) -> int:

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from rapo_lightning.errors import ConfigError, RapoError, VideoError, WeightsError
-from rapo_lightning.generators.families import Family
+from rapo_lightning.generators.families import Family, named_family
 from rapo_lightning.generators.pipelines import call_arguments, find_family, find_pipeline, load_pipeline, one_line
 from rapo_lightning.types import Failure, ModelReference, Video
 from rapo_lightning.video import write_video
@@ -66,6 +66,10 @@ class DiffusersGenerator:
         compile: bool = False,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size {batch_size}: must be at least 1")
+        if family is not None:
+            named_family(family)
         self.model = model
         self.family = family
         self.height = height
@@ -145,8 +149,6 @@ class DiffusersGenerator:
         family = find_family(self.model, self.family)
         pipeline = load_pipeline(self.model, family, self.dtype, torch.device(self._device))
         # 2. Check everything that was asked for.
-        if self.batch_size < 1:
-            raise ConfigError(f"batch_size {self.batch_size}: must be at least 1")
         size, sampling = ("height", "width", "num_frames", "fps"), ("num_inference_steps", "guidance_scale")
         asked = (*size, *sampling, "negative_prompt", "max_sequence_length")
         call = call_arguments(pipeline, family, {key: getattr(self, key) for key in asked}, self.extra)

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["FAMILIES", "Family", "family_of"]
+from rapo_lightning.errors import ConfigError
+
+__all__ = ["FAMILIES", "Family", "family_of", "named_family"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,3 +126,10 @@ FAMILIES: Mapping[str, Family] = {
 def family_of(pipeline: str) -> Family:
     """The family of a pipeline's class name, or one without settings."""
     return next((family for family in FAMILIES.values() if pipeline in family.pipelines), Family())
+
+
+def named_family(name: str) -> Family:
+    """The family of that name; another name is a `ConfigError`."""
+    if name not in FAMILIES:
+        raise ConfigError(f"family {name!r} is not known; choose from {', '.join(sorted(FAMILIES))}")
+    return FAMILIES[name]

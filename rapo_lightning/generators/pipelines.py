@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapo_lightning.errors import ConfigError, WeightsError
-from rapo_lightning.generators.families import FAMILIES, Family, family_of
+from rapo_lightning.generators.families import Family, family_of, named_family
 from rapo_lightning.weights import refuse_code, split_revision
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ def find_pipeline(model: str) -> tuple[str, str | None]:
 def find_family(model: str, family: str | None) -> Family:
     """The family of that name, or that of the pipeline's class in ``model_index.json``. Loads no weights."""
     if family is not None:
-        if family not in FAMILIES:
-            raise ConfigError(f"family {family!r} is not known; choose from {', '.join(sorted(FAMILIES))}")
-        return FAMILIES[family]
+        return named_family(family)
     name, revision = find_pipeline(model)
     if Path(name).is_dir():
         index = json.loads((Path(name) / "model_index.json").read_text(encoding="utf-8"))

@@ -1,7 +1,8 @@
 """Two ways of saying a scene: the one style of the training captions, and the many ways of people who type prompts.
 
-`caption` names everything, always in the same order and with the same words; `user_prompt` is short, reordered, colloquial, full
-of synonyms, and leaves things out. The video model is trained on the first and asked with the second.
+`caption` names everything, always in the same order and with the same words (`varied` takes other words now and then);
+`user_prompt` is short, reordered, colloquial, full of synonyms, and leaves things out. The video model is trained on the first
+and asked with the second.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from rapo_lightning.shapes.scene import TRANSLATIONS, Item, Scene
 
-__all__ = ["SYNONYMS", "caption", "details", "state", "user_prompt"]
+__all__ = ["SIDES", "SYNONYMS", "caption", "details", "state", "user_prompt", "varied"]
 
 T = TypeVar("T")
 
@@ -27,6 +28,13 @@ PLACE = {
 }
 ATMOSPHERE = {"day": "in clear daylight", "sunset": "at sunset", "night": "at night", "fog": "in thick fog"}
 RELATION = {"left of": "to the left of", "right of": "to the right of", "above": "above", "below": "below"}
+#: Where captions say that the first and the second object are.
+SIDES = {
+    "left of": ("on the left", "on the right"),
+    "right of": ("on the right", "on the left"),
+    "above": ("at the top", "at the bottom"),
+    "below": ("at the bottom", "at the top"),
+}
 PACE = {"slow": "at a slow pace", "fast": "at a fast pace"}
 ACTION = {
     "left": "moves to the left",
@@ -93,14 +101,41 @@ _OPENERS = ("", "", "", "", "show me ", "i want ", "make a video of ", "can you 
 
 def caption(scene: Scene, extra: tuple[str, ...] = ()) -> str:
     """A complete scene in the style of the training captions; ``extra`` are `details` sentences to end with."""
-    names = [_name(item) for item in scene.items]
-    opening = f"A smooth animated clip of {PLACE[str(scene.place)]} {ATMOSPHERE[str(scene.atmosphere)]}."
-    if len(names) == 1:
-        subject = f"One object is in view, a {names[0]}."
+    names = [f"{item.size} {item.colour} {item.shape}" for item in scene.items]
+    moves = [_move(item) for item in scene.items]
+    return _in_style(PLACE[str(scene.place)], ATMOSPHERE[str(scene.atmosphere)], names, moves, scene.relation, extra)
+
+
+def varied(scene: Scene, rng: np.random.Generator) -> str:
+    """`caption` with other words for some things, as captions by many hands have them; order and completeness stay."""
+
+    def one(own: str, others: tuple[str, ...]) -> str:
+        return others[int(rng.integers(len(others)))] if rng.random() < 0.5 else own
+
+    def say(word: str) -> str:
+        return one(word, SYNONYMS[word])
+
+    place = one(PLACE[str(scene.place)], tuple(f"the {word}" for word in SYNONYMS[str(scene.place)]))
+    atmosphere = one(ATMOSPHERE[str(scene.atmosphere)], SYNONYMS[str(scene.atmosphere)])
+    names = [f"{say(str(item.size))} {say(str(item.colour))} {say(str(item.shape))}" for item in scene.items]
+    moves = []
+    for item in scene.items:
+        move = one(ACTION[str(item.action)], tuple(finite for finite, _ in _VERBS[str(item.action)]))
+        moves.append(f"{move} {one(PACE[item.speed], SYNONYMS[item.speed])}" if item.speed else move)
+    return _in_style(place, atmosphere, names, moves, scene.relation)
+
+
+def _in_style(
+    place: str, atmosphere: str, names: list[str], moves: list[str], relation: str | None, extra: tuple[str, ...] = ()
+) -> str:
+    opening = f"A smooth animated clip of {place} {atmosphere}."
+    if relation is None:
+        subject = f"One object is in view, {_article(names[0])}."
     else:
-        subject = f"Two objects are in view, a {names[0]} {RELATION[str(scene.relation)]} a {names[1]}."
-    moves = [f"The {name} {_move(item)}." for name, item in zip(names, scene.items, strict=True)]
-    return " ".join([opening, subject, *moves, *extra])
+        first, second = (f"{_article(name)} {side}" for name, side in zip(names, SIDES[relation], strict=True))
+        subject = f"Two objects are in view, {first} and {second}."
+    sentences = [f"The {name} {move}." for name, move in zip(names, moves, strict=True)]
+    return " ".join([opening, subject, *sentences, *extra])
 
 
 def details(scene: Scene) -> dict[str, str]:
@@ -113,6 +148,9 @@ def details(scene: Scene) -> dict[str, str]:
         said[f"{number}.action"] = f"The {item.shape} {ACTION[str(item.action)]}."
         if item.speed:
             said[f"{number}.speed"] = f"The pace of the {item.shape} is {item.speed}."
+    if scene.relation:
+        first, second = (item.shape for item in scene.items)
+        said["relation"] = f"The {first} is {RELATION[scene.relation]} the {second}."
     said["place"] = f"The setting is {PLACE[str(scene.place)]}."
     said["atmosphere"] = f"It takes place {ATMOSPHERE[str(scene.atmosphere)]}."
     return said
@@ -177,10 +215,6 @@ def user_prompt(stated: Scene, rng: np.random.Generator) -> str:
     if rng.random() < 0.3:
         text = text[0].upper() + text[1:] + "."
     return text
-
-
-def _name(item: Item) -> str:
-    return f"{item.size} {item.colour} {item.shape}"
 
 
 def _move(item: Item) -> str:

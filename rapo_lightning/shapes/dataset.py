@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rapo_lightning.shapes.captions import caption, details
+from rapo_lightning.shapes.captions import caption, details, varied
 from rapo_lightning.shapes.render import Batch, draw, sample_arranged
 from rapo_lightning.shapes.scene import Scene, Split
 
@@ -58,9 +58,12 @@ def arranged_scenes(count: int, split: Split, seed: int, workers: int = 1, objec
 
 
 def training_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """A caption as the video model is trained on: one in three ends with one or two `details` sentences."""
+    """A caption as the video model is trained on: one in four is `varied`, one in four ends with one or two `details`."""
+    kind = rng.random()
+    if kind < 1 / 4:
+        return varied(scene, rng)
     extra: tuple[str, ...] = ()
-    if rng.random() < 1 / 3:
+    if kind < 1 / 2:
         sentences = list(details(scene).values())
         extra = tuple(sentences[i] for i in rng.choice(len(sentences), size=int(rng.integers(1, 3)), replace=False))
     return caption(scene, extra)

@@ -19,9 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Fit", "fit", "record"]
+__all__ = ["CAUSAL", "Fit", "fit", "record"]
 
 Batch = tuple[Tensor, ...]
+
+#: For ``attention_mask`` of a Qwen2 model: plain causal attention. Left to itself, transformers builds a mask tensor when a step
+#: is captured and none when it is not; the mask forbids flash attention, and compiled layers are then compiled again, too late.
+CAUSAL = {"full_attention": None}
 
 
 @dataclass(frozen=True, kw_only=True)

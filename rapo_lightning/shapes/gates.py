@@ -34,6 +34,7 @@ from rapo_lightning.video import write_video
 
 __all__ = ["JUDGED_RIGHT", "by_attribute", "judge_gate", "prompt_gates", "reconstruction_gate", "share_right"]
 
+_GATES = ("reconstruction", "prompts", "judge")
 
 #: The judge says that a video is right above this score: nearer to the highest of its five levels than to the next.
 JUDGED_RIGHT = 0.875
@@ -140,19 +141,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, required=True)
     parser.add_argument("--judge", type=Path, help="measure this judge, too")
+    parser.add_argument("--only", nargs="+", choices=_GATES, default=_GATES, help="not all gates")
     parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--guidance", type=float, default=1.5)
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     a = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     pipeline = load_pipeline(a.video, a.device)
-    print(json.dumps(reconstruction_gate(pipeline.vae, a.count, a.device, a.workers)), flush=True)
-    for line in prompt_gates(pipeline, a.count, steps=a.steps, guidance=a.guidance, split=a.split, workers=a.workers):
-        print(json.dumps(line | {"steps": a.steps, "guidance": a.guidance}), flush=True)
-    if a.judge:
+    if "reconstruction" in a.only:
+        print(json.dumps(reconstruction_gate(pipeline.vae, a.count, a.device, a.workers)), flush=True)
+    if "prompts" in a.only:
+        for line in prompt_gates(pipeline, a.count, steps=a.steps, guidance=a.guidance, split=a.split, workers=a.workers):
+            print(json.dumps(line | {"steps": a.steps, "guidance": a.guidance}), flush=True)
+    if a.judge and "judge" in a.only:
         judge = QwenVLJudge(ModelReference(str(a.judge)), frames=FRAMES, max_new_tokens=96, expected_score=True, batch_size=32)
         gate = judge_gate(
             pipeline, judge.to(a.device), a.count, steps=a.steps, guidance=a.guidance, split=a.split, workers=a.workers

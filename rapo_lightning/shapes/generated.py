@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from torch import Tensor
 
 from rapo_lightning.shapes.captions import state, user_prompt
 from rapo_lightning.shapes.dataset import arranged_scenes, training_caption
-from rapo_lightning.shapes.judge_lessons import judge_lesson, request_for
-from rapo_lightning.shapes.scene import Item, Scene
+from rapo_lightning.shapes.judge_lessons import description_lesson, judge_lesson, request_for
+from rapo_lightning.shapes.scene import TRANSLATIONS, Item, Scene
 from rapo_lightning.shapes.verify import Reading, check, read
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Message
@@ -47,12 +48,16 @@ class Generated:
         return self.videos[index].float() / 255
 
     def lessons(self, count: int, seed: int, template: Template) -> list[tuple[Sequence[Message], str]]:
-        """``count`` conversations a video: about what it was asked for and about requests close to that."""
+        """``count`` conversations a video: what was asked for, requests close to it, and what it shows where that can be told."""
         rng = np.random.default_rng(seed)
         lessons = []
         for scene, reading in zip(self.scenes, self.readings, strict=True):
+            shown = _shown(reading)
             for number in range(count):
-                asked = state(scene, rng) if number < count // 2 else request_for(scene, rng)
+                if number < count // 8 and shown is not None:
+                    lessons.append(description_lesson(shown, template))
+                    continue
+                asked = state(scene, rng) if number < count // 2 else request_for(shown or scene, rng)
                 checks = {name: value is True for name, value in check(reading, asked).items()}
                 lessons.append(judge_lesson(asked, checks, reading.count or 0, rng, template))
         return lessons
@@ -111,7 +116,8 @@ def read_all(videos: Tensor, workers: int = 1) -> list[Reading]:
     arrays = list(videos.numpy())
     if workers == 1:
         return [read(frames) for frames in arrays]
-    with ProcessPoolExecutor(workers) as pool:
+    # Not forked: torch's threads, which are running by now, do not live on in a child, and its first parallel loop would wait.
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return list(pool.map(read, arrays, chunksize=32))
 
 
@@ -122,6 +128,19 @@ def load_pipeline(folder: Path, device: str) -> Any:
     pipeline = DiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32).to(device)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _shown(reading: Reading) -> Scene | None:
+    """The whole scene that a video shows; None where the verifier cannot tell some of it."""
+    if reading.count not in (1, 2) or (reading.count == 2 and not reading.relation) or not (reading.place and reading.atmosphere):
+        return None
+    for item in reading.items:
+        if not (item.shape and item.colour and item.size and item.action) or (item.action in TRANSLATIONS and not item.speed):
+            return None
+    first, *rest = reading.items
+    if any(first.shape == other.shape or first.colour == other.colour for other in rest):
+        return None  # two objects that cannot be told apart by name
+    return Scene(items=reading.items, place=reading.place, atmosphere=reading.atmosphere, relation=reading.relation)
 
 
 def _plain(value: Any) -> dict[str, Any]:
@@ -139,8 +158,8 @@ def main() -> None:
     parser.add_argument("--video", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=8192)
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--guidance", type=float, default=1.5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

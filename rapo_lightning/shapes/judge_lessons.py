@@ -31,7 +31,7 @@ from rapo_lightning.shapes.scene import (
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Message
 
-__all__ = ["altered", "clean_lessons", "request_for"]
+__all__ = ["altered", "clean_lessons", "description_lesson", "judge_lesson", "request_for"]
 
 _VALUES = {
     "shape": SHAPES,
@@ -50,13 +50,18 @@ Lesson = tuple[Sequence[Message], str]
 
 def clean_lessons(shown: Scene, count: int, rng: np.random.Generator, template: Template) -> list[Lesson]:
     """``count`` conversations about a rendered scene, the first three in eight of them descriptions."""
-    system = template.messages(prompt="")[0]
-    lessons: list[Lesson] = [([system, {"role": "user", "content": _DESCRIBE}], caption(shown))] * (3 * count // 8)
+    lessons: list[Lesson] = [description_lesson(shown, template)] * (3 * count // 8)
     while len(lessons) < count:
         asked = request_for(shown, rng)
         checks = compare(asked, shown)
         lessons.append(judge_lesson(asked, checks, len(shown.items), rng, template))
     return lessons
+
+
+def description_lesson(shown: Scene, template: Template) -> Lesson:
+    """What there is to see, in the words of a caption."""
+    system = template.messages(prompt="")[0]
+    return [system, {"role": "user", "content": _DESCRIBE}], caption(shown)
 
 
 def judge_lesson(

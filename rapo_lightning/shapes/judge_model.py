@@ -12,16 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-__all__ = ["FPS", "FRAMES", "PATCH", "EqualVideos", "judge_model", "to_patches"]
+from rapo_lightning.shapes.fit import CAUSAL
+
+__all__ = ["CELLS", "FPS", "FRAMES", "PAIRS", "PATCH", "EqualVideos", "Tower", "judge_model", "to_patches"]
 
 FRAMES = 9  # every other one of 17
 FPS = 8.0
 PATCH = 8  # pixels
 _MERGE = 2
-_PAIRS = 5  # 9 frames, the last repeated, two a patch
+PAIRS = 5  # 9 frames, the last repeated, two a patch
 _SIDE = 64
+CELLS = _SIDE // PATCH // _MERGE  # a side: the language model sees one token a cell and pair
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-VIDEO_TOKENS = _PAIRS * (_SIDE // PATCH // _MERGE) ** 2
+VIDEO_TOKENS = PAIRS * CELLS**2
 
 
 def judge_model(ids: dict[str, int], vocabulary: int, small: bool = False) -> Any:
@@ -77,40 +80,30 @@ def to_patches(frames_BTHWC: Tensor) -> Tensor:
     """
     mean, std = (torch.tensor(values, device=frames_BTHWC.device) for values in (MEAN, STD))
     frames = torch.cat([frames_BTHWC[:, ::2], frames_BTHWC[:, -1:]], dim=1)
-    side = _SIDE // PATCH // _MERGE
-    blocks = ((frames - mean) / std).reshape(-1, _PAIRS, 2, side, _MERGE, PATCH, side, _MERGE, PATCH, 3)
+    blocks = ((frames - mean) / std).reshape(-1, PAIRS, 2, CELLS, _MERGE, PATCH, CELLS, _MERGE, PATCH, 3)
     return blocks.permute(0, 1, 3, 6, 4, 7, 9, 2, 5, 8).reshape(-1, 3 * 2 * PATCH * PATCH)
 
 
-class EqualVideos(nn.Module):
-    """The judge over a batch in which every row starts with the same words and then a video of 9 frames of 64 x 64 pixels."""
+class Tower(nn.Module):
+    """The judge's vision tower over a batch of equal videos: attention within each pair of frames."""
 
-    def __init__(self, model: Any, row: Tensor) -> None:
-        """``row``: the token ids of any one row, (L,); positions are read off the model's own forward on it."""
+    def __init__(self, model: Any, rotary: tuple[Tensor, Tensor], compile: bool = False) -> None:
+        """``rotary``: the tower's cos and sin for one pair of frames, (64, d)."""
         super().__init__()
-        self.model = model
-        self.start = int((row == model.config.video_token_id).nonzero()[0])
-        rotary, positions = _observe(model, row)
+        self.visual = model.model.visual
         self.cos, self.sin = (nn.Buffer(value, persistent=False) for value in rotary)
-        self.positions = nn.Buffer(positions, persistent=False)
+        self._run_block = torch.compile(self._block, dynamic=False) if compile else self._block
 
-    def forward(self, patches: Tensor, words: Tensor) -> Tensor:
-        """Logits (B, L - 1, V) of the next token, from `to_patches` and token ids (B, L)."""
-        core = self.model.model
-        embedded = core.get_input_embeddings()(words)
-        seen = self._vision(patches, words.shape[0]).to(embedded.dtype)
-        embedded = torch.cat([embedded[:, : self.start], seen, embedded[:, self.start + VIDEO_TOKENS :]], dim=1)
-        positions = self.positions.expand(-1, words.shape[0], -1)
-        hidden = core.language_model(inputs_embeds=embedded, position_ids=positions, use_cache=False).last_hidden_state
-        return torch.as_tensor(self.model.lm_head(hidden[:, :-1]))
+    def forward(self, patches: Tensor, batch: int) -> Tensor:
+        """What the language model sees, (B, 80, D), of patches from `to_patches`."""
+        hidden = self.visual.patch_embed(patches).view(batch * PAIRS, -1, self.visual.config.hidden_size)
+        for block in self.visual.blocks:
+            hidden = self._run_block(block, hidden)
+        return torch.as_tensor(self.visual.merger(hidden.flatten(0, 1))).view(batch, VIDEO_TOKENS, -1)
 
-    def _vision(self, patches: Tensor, batch: int) -> Tensor:
-        tower = self.model.model.visual
-        hidden = tower.patch_embed(patches).view(batch * _PAIRS, -1, tower.config.hidden_size)
-        for block in tower.blocks:
-            hidden = hidden + self._attention(block.attn, block.norm1(hidden))
-            hidden = hidden + block.mlp(block.norm2(hidden))
-        return torch.as_tensor(tower.merger(hidden.flatten(0, 1))).view(batch, VIDEO_TOKENS, -1)
+    def _block(self, block: Any, hidden: Tensor) -> Tensor:
+        hidden = hidden + self._attention(block.attn, block.norm1(hidden))
+        return torch.as_tensor(hidden + block.mlp(block.norm2(hidden)))
 
     def _attention(self, attention: Any, hidden: Tensor) -> Tensor:
         """Self-attention within each pair of frames: hidden (N, 64, D)."""
@@ -119,6 +112,32 @@ class EqualVideos(nn.Module):
         query, key, value = (_rotated(part, self.cos, self.sin) if i < 2 else part for i, part in enumerate(qkv))
         mixed = scaled_dot_product_attention(query, key, value)
         return torch.as_tensor(attention.proj(mixed.transpose(1, 2).reshape(rows, patches, width)))
+
+
+class EqualVideos(nn.Module):
+    """The judge over a batch in which every row starts with the same words and then a video of 9 frames of 64 x 64 pixels."""
+
+    def __init__(self, model: Any, row: Tensor, compile: bool = False) -> None:
+        """``row``: the token ids of any one row, (L,); positions are read off the model's own forward on it."""
+        super().__init__()
+        self.model = model
+        self.start = int((row == model.config.video_token_id).nonzero()[0])
+        rotary, positions = _observe(model, row)
+        self.tower = Tower(model, rotary, compile)
+        self.positions = nn.Buffer(positions, persistent=False)
+        if compile:
+            for layer in model.model.language_model.layers:
+                layer.compile(dynamic=False)
+
+    def forward(self, patches: Tensor, words: Tensor) -> Tensor:
+        """Logits (B, L - 1, V) of the next token, from `to_patches` and token ids (B, L)."""
+        core = self.model.model
+        embedded = core.get_input_embeddings()(words)
+        seen = self.tower(patches, words.shape[0]).to(embedded.dtype)
+        embedded = torch.cat([embedded[:, : self.start], seen, embedded[:, self.start + VIDEO_TOKENS :]], dim=1)
+        positions = self.positions.expand(-1, words.shape[0], -1)
+        output = core.language_model(inputs_embeds=embedded, position_ids=positions, attention_mask=CAUSAL, use_cache=False)
+        return torch.as_tensor(self.model.lm_head(output.last_hidden_state[:, :-1]))
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -147,8 +166,8 @@ def _observe(model: Any, row: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
         input_ids=row[None],
         attention_mask=torch.ones_like(row[None]),
         mm_token_type_ids=(row[None] == model.config.video_token_id).int() * 2,
-        pixel_values_videos=torch.zeros(_PAIRS * side * side, 3 * 2 * PATCH * PATCH, device=device),
-        video_grid_thw=torch.tensor([[_PAIRS, side, side]], device=device),
+        pixel_values_videos=torch.zeros(PAIRS * side * side, 3 * 2 * PATCH * PATCH, device=device),
+        video_grid_thw=torch.tensor([[PAIRS, side, side]], device=device),
         second_per_grid_ts=torch.tensor([4 / FPS], device=device),  # two frames, each two apart,
     )
     for hook in hooks:

@@ -4,8 +4,9 @@
     python -m rapo_lightning.shapes.train_judge --out build/judge --generated build/generated    # and on generated videos
     python -m rapo_lightning.shapes.train_judge --out build/judge --small
 
-Without ``--generated`` it sees rendered scenes with noise, blur and wrong brightness; with it, half of what it sees are videos of
-the tiny video model, whose faults it must know. Those are labelled by the verifier, as people would label real ones.
+Two stages: the vision tower learns to see (`judge_eyes`), then tower and language model learn to reply. Without ``--generated``
+it sees rendered scenes with noise, blur and wrong brightness; with it, half of what it sees are videos of the tiny video model,
+whose faults it must know. Those are labelled by the verifier, as people would label real ones.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +36,13 @@ from rapo_lightning.shapes.chat import (
     rendered,
     tokenized,
 )
-from rapo_lightning.shapes.dataset import arranged_scenes
+from rapo_lightning.shapes.dataset import Scenes, arranged_scenes
 from rapo_lightning.shapes.fit import Fit, fit, record
 from rapo_lightning.shapes.generated import Generated
+from rapo_lightning.shapes.judge_eyes import CellLabels, Eyes, cell_labels
 from rapo_lightning.shapes.judge_lessons import clean_lessons
 from rapo_lightning.shapes.judge_model import MEAN, STD, VIDEO_TOKENS, EqualVideos, judge_model, to_patches
+from rapo_lightning.shapes.render import Batch
 from rapo_lightning.shapes.scene import Scene
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Message
@@ -47,6 +51,7 @@ __all__ = ["train"]
 
 LENGTH = 336  # tokens of the longest conversation, the video's included
 _LESSONS = 8  # conversations about each video
+_EYES = 0.15  # share of the steps, and of the minutes, in which the tower learns alone
 _TEMPLATE = "judge_alignment"
 
 Lesson = tuple[Sequence[Message], str]
@@ -63,6 +68,7 @@ def train(
     small: bool,
     generated: Path | None = None,
     initial: Path | None = None,
+    compile: bool = False,
 ) -> dict[str, Any]:
     """Train and save model, tokenizer and image settings to ``out``."""
     torch.manual_seed(options.seed)
@@ -79,7 +85,9 @@ def train(
     names = {"end": END, "pad": PAD, "image": IMAGE, "video": VIDEO, "vision_start": VISION_START, "vision_end": VISION_END}
     ids = {name: int(tokenizer.convert_tokens_to_ids(token)) for name, token in names.items()}
     model = (_loaded(initial) if initial else judge_model(ids, len(tokenizer), small)).to(device)
-    network = EqualVideos(model, tokens[0, 0].long())
+    network = EqualVideos(model, tokens[0, 0].long(), compile)
+    if not initial:
+        _learn_to_see(network, data, options, batch_size, out)
 
     def batch(step: int) -> tuple[Tensor, ...]:
         generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
@@ -105,10 +113,33 @@ def train(
         weight = answered[:, 1:].flatten()
         return (errors * weight).sum() / weight.sum()
 
-    result: dict[str, Any] = fit("judge", network, batch, loss, options, out)
+    plan = options if initial else _share(options, 1 - _EYES)
+    result: dict[str, Any] = fit("judge", network, batch, loss, plan, out)
     result["parameters"] = sum(p.numel() for p in model.parameters())
     _save(model, tokenizer, out)
     return result
+
+
+def _learn_to_see(network: EqualVideos, data: Scenes, options: Fit, batch_size: int, out: Path) -> None:
+    """The first stage: the tower alone, on rendered scenes."""
+    device = network.positions.device
+    eyes = Eyes(network.tower, network.model.config.vision_config.out_hidden_size).to(device)
+
+    def batch(step: int) -> tuple[Tensor, ...]:
+        generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
+        index = torch.randint(len(data), (batch_size,), generator=generator, device=device)
+        labels = cell_labels(Batch(*(tensor[index] for tensor in data.batch)))
+        return to_patches(_disturbed(data.frames(index)[0], generator)), *labels
+
+    def loss(patches: Tensor, *labels: Tensor) -> Tensor:
+        with torch.autocast(patches.device.type, torch.bfloat16, enabled=patches.is_cuda, cache_enabled=False):
+            return torch.as_tensor(eyes(patches, CellLabels(*labels)))
+
+    fit("eyes", eyes, batch, loss, _share(options, _EYES), out)
+
+
+def _share(options: Fit, share: float) -> Fit:
+    return replace(options, steps=max(1, round(options.steps * share)), minutes=options.minutes * share)
 
 
 def _lessons(scenes: list[Scene], seed: int, workers: int) -> list[Lesson]:
@@ -189,11 +220,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12_000)
     parser.add_argument("--minutes", type=float, default=0.0, help="shorten the training to this many minutes")
     parser.add_argument("--batch-size", type=int, default=192)
-    parser.add_argument("--scenes", type=int, default=16_384)
+    parser.add_argument("--scenes", type=int, default=32_768)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--no-graph", action="store_true", help="do not capture the step as a CUDA graph")
+    parser.add_argument("--compile", action="store_true", help="compile the blocks of tower and language model")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     a = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = True
@@ -212,6 +244,7 @@ def main() -> None:
         small=a.small,
         generated=a.generated,
         initial=a.initial,
+        compile=a.compile,
     )
     record("judge", result, a, a.out)
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from rapo_lightning.shapes.chat import END, PAD, chat_tokenizer, packed_rows, rendered, tokenized
-from rapo_lightning.shapes.fit import Fit, fit, record
+from rapo_lightning.shapes.fit import CAUSAL, Fit, fit, record
 from rapo_lightning.shapes.lessons import lesson
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Message
@@ -72,6 +72,7 @@ def train(
     device: str,
     small: bool,
     initial: Path | None = None,
+    compile: bool = False,
 ) -> dict[str, Any]:
     """Train, from the model in ``initial`` when given, and save model and tokenizer to ``out``."""
     from transformers import AutoTokenizer, Qwen2ForCausalLM
@@ -92,6 +93,9 @@ def train(
     else:
         model = language_model(len(tokenizer), end, pad, small)
     model.to(device)
+    if compile:
+        for layer in model.model.layers:
+            layer.compile(dynamic=False)
 
     def batch(step: int) -> tuple[Tensor, ...]:
         generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
@@ -101,7 +105,7 @@ def train(
     def loss(words: Tensor, answered: Tensor) -> Tensor:
         with torch.autocast(words.device.type, torch.bfloat16, enabled=words.is_cuda, cache_enabled=False):
             # Rows are padded on the right and attention is causal: padding cannot be seen.
-            hidden = model.model(input_ids=words, use_cache=False).last_hidden_state
+            hidden = model.model(input_ids=words, attention_mask=CAUSAL, use_cache=False).last_hidden_state
             logits = model.lm_head(hidden[:, :-1])
         errors = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), words[:, 1:].flatten(), reduction="none")
         weight = answered[:, 1:].flatten()
@@ -134,6 +138,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--no-graph", action="store_true", help="do not capture the step as a CUDA graph")
+    parser.add_argument("--compile", action="store_true", help="compile the model's layers")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     a = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = True
@@ -151,6 +156,7 @@ def main() -> None:
         device=a.device,
         small=a.small,
         initial=a.initial,
+        compile=a.compile,
     )
     record("language", result, a, a.out)
 

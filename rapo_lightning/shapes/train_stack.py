@@ -25,22 +25,22 @@ def stack_jobs(
     """The scripts in order: each inner list runs together; (log, module, arguments, the file that says it is finished)."""
     work = out / "work"
     tiny = ["--small"] if small else []
+    fast = [] if small else ["--compile"]
     shared = ["--workers", str(workers)]
 
     def limit(share: float) -> list[str]:
         return [] if small else ["--minutes", f"{minutes * share:.2f}"]
 
-    count, steps = ("4", "2") if small else ("8192", "8")
+    count, steps = ("4", "2") if small else ("12288", "6")
     vae = autoencoder or work / "autoencoder"
     first = [
         ("autoencoder", "train_autoencoder", ["--out", str(vae), *tiny, *shared, *limit(0.12)], vae / "config.json"),
     ]
-    video = ["--autoencoder", str(vae), "--out", str(out / "video"), *tiny, *shared, *limit(0.36)]
-    video += [] if small else ["--compile"]
+    video = ["--autoencoder", str(vae), "--out", str(out / "video"), *tiny, *shared, *fast, *limit(0.48)]
     made = work / "generated"
     generated = ["--video", str(out / "video"), "--out", str(made), "--count", count, "--steps", steps, *shared]
-    judge = ["--out", str(out / "judge"), "--generated", str(made), *tiny, *shared, *limit(0.3)]
-    language = ["--out", str(out / "language"), *tiny, *shared, *limit(0.2)]
+    judge = ["--out", str(out / "judge"), "--generated", str(made), *tiny, *shared, *fast, *limit(0.28)]
+    language = ["--out", str(out / "language"), *tiny, *shared, *fast, *limit(0.12)]
     encoder = ["--out", str(out / "encoder"), *tiny]
     return [
         *([] if autoencoder else [first]),
@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--autoencoder", type=Path, help="a trained autoencoder, in place of training one")
-    parser.add_argument("--minutes", type=float, default=20.0, help="training time in all, preparation and gates aside")
+    parser.add_argument("--minutes", type=float, default=25.0, help="training time in all, preparation and gates aside")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--small", action="store_true", help="tiny models and few steps, to try the scripts")
     a = parser.parse_args()

@@ -36,7 +36,7 @@ class CandidateLog:
         """Write a candidate, synced to disk before this returns. Its videos must be there already.
 
         Raises:
-            RunFolderError: the log cannot be written.
+            StorageError: the log cannot be written.
         """
         records.append(self.path, _with_paths(candidate, lambda path: Path(os.path.relpath(path, self.folder)).as_posix()))
 

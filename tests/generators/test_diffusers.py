@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import shutil
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from rapo_lightning.errors import ConfigError, WeightsError
+from rapo_lightning.errors import ConfigError, StorageError, WeightsError
 from rapo_lightning.generators import DiffusersGenerator
 from rapo_lightning.generators.families import FAMILIES, Family
 from rapo_lightning.generators.pipelines import load_pipeline
@@ -271,3 +272,21 @@ def test_tokens_over_the_limit_are_counted_without_the_weights(wan: ModelReferen
 def test_importing_the_generator_imports_no_torch() -> None:
     code = "import sys, rapo_lightning.generators as g; g.DiffusersGenerator; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_full_disk_is_no_failure_of_a_video_but_ends_the_run(
+    wan: ModelReference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("rapo_lightning.video._encode_av", full)
+    with pytest.raises(StorageError, match=r"0\.mp4: cannot be written: No space left on device"):
+        render(DiffusersGenerator(wan, **SIZE), tmp_path, TEXTS[:2], [1, 2])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("arguments", "says"), [({"batch_size": 0}, "must be at least 1"), ({"family": "wann"}, "is not known")])
+def test_what_needs_no_model_to_be_wrong_is_told_at_once(arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        DiffusersGenerator(ModelReference("nowhere"), **arguments)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from rapo_lightning.errors import PartError
 from rapo_lightning.generators.fake import FakeGenerator
-from rapo_lightning.types import Failure, Feedback, Prompt, Video
+from rapo_lightning.rewriters.fake import FakeRewriter
+from rapo_lightning.types import Failure, Feedback, ModelReference, Prompt, Reply, Trajectory, Video
 
-__all__ = ["BrokenJudge", "FlakyGenerator", "ShortGenerator", "SlowGenerator"]
+__all__ = ["AdaptedRewriter", "BrokenJudge", "FlakyGenerator", "ShortGenerator", "SlowGenerator"]
 
 
 class SlowGenerator:
@@ -53,6 +54,18 @@ class ShortGenerator:
     def tokens_over_limit(self, texts: Sequence[str]) -> list[int]:
         """Words beyond the eighth."""
         return [max(0, len(text.split()) - 8) for text in texts]
+
+
+class AdaptedRewriter:
+    """`FakeRewriter` that names a model and an adapter and loads neither."""
+
+    def __init__(self, model: ModelReference, adapter: ModelReference) -> None:
+        self.model = model
+        self.adapter = adapter
+
+    def rewrite(self, trajectories: Sequence[Trajectory]) -> list[Reply | Failure]:
+        """Rewrites."""
+        return FakeRewriter().rewrite(trajectories)
 
 
 class BrokenJudge:

@@ -59,7 +59,8 @@ def test_json_is_one_object_whatever_happens(tmp_path: Path) -> None:
     assert answer("report", tmp_path / "run") == {"report": str(tmp_path / "run" / "report.html")}
     assert answer("check", path) == {"config": str(path), "judges": ["a"], "rounds": 2}
     plan = answer("optimize", path, "--out", tmp_path / "other", "--dry-run")
-    assert plan == {"prompts": 5, "candidates": 15, "videos": 15, "judgements": 15, "rewrites": 10, "models": []}
+    counts = {"prompts": 5, "candidates": 15, "seeds": 1, "videos": 15, "judgements": 15, "rewrites": 10}
+    assert plan == {**counts, "models": [], "missing": []}
     assert answer("report", tmp_path / "other", code=2)["exit_code"] == 2
 
 
@@ -120,6 +121,24 @@ def test_the_report_is_written_again(tmp_path: Path) -> None:
     result = call("report", tmp_path / "run")
     assert (result.exit_code, result.stdout) == (0, f"{page}\n")
     assert page.read_text() == before
+
+
+def test_a_report_to_be_sent_holds_its_videos(tmp_path: Path) -> None:
+    call("optimize", config(tmp_path), "--out", tmp_path / "run", "--limit", 1)
+    page = tmp_path / "run" / "report.html"
+    assert "data:video/mp4;base64," not in page.read_text()
+    assert call("report", tmp_path / "run", "--embed").exit_code == 0
+    assert "data:video/mp4;base64," in page.read_text()
+
+
+def test_a_dry_run_says_which_models_are_not_here(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "config.json").write_text("{}")
+    arguments = {"model": "there", "adapter": "nowhere/at/all"}
+    path = config(tmp_path, rewriter={"class_path": "tests.house.parts.AdaptedRewriter", "init_args": arguments})
+    command = ("optimize", path, "--out", tmp_path / "run", "--dry-run", "--allow", "tests")
+    assert call(*command).stdout.endswith("models: nowhere/at/all (not here), there\n")
+    assert answer(*command)["missing"] == ["nowhere/at/all"]
 
 
 def test_a_terminal_that_knows_no_snails_is_no_reason_to_fail(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ ROWS = {
           shapes shapes.captions shapes.critique shapes.layout shapes.recognise shapes.render shapes.scene shapes.segment
           shapes.verify""",
     3: "generators generators.* judges judges.* rewriters rewriters.* language language.* retrieval.augment",
-    4: """sspo.data sspo.module tuning.data tuning.module tracking
-          shapes.chat shapes.dataset shapes.fit shapes.gates shapes.generated shapes.judge_lessons shapes.judge_model
-          shapes.lessons shapes.tokens shapes.train_* shapes.verify_gates""",
-    5: """class_paths parts settings workflows planning session results run_folder run_log environment interruption processes
-          terminal progress project doctor quickstart comparison report report_*""",
+    4: """sspo.data sspo.module tuning.data tuning.module tracking tracking_wandb
+          shapes.chat shapes.dataset shapes.fit shapes.gates shapes.generated shapes.judge_eyes shapes.judge_lessons
+          shapes.judge_model shapes.lessons shapes.tokens shapes.train_* shapes.verify_gates""",
+    5: """class_paths parts defaults settings workflows planning session results run_folder run_log environment interruption
+          processes terminal progress project doctor quickstart comparison report report_*""",
     6: "cli rapo_lightning",
 }
 HEAVY = {"torch", "lightning", "diffusers", "transformers", "peft", "wandb", "cv2", "av", "torchvision"}

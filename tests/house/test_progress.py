@@ -138,5 +138,5 @@ def test_the_stop_is_named() -> None:
 
 
 def test_plans_are_one_line() -> None:
-    plan = Plan(prompts=1, candidates=3, videos=1, judgements=0, rewrites=2, models=())
+    plan = Plan(prompts=1, candidates=3, seeds=1, videos=1, judgements=0, rewrites=2, models=())
     assert terminal.plan_text(plan) == "1 prompt, at most 1 video, 0 judgements, 2 rewrites; models: none"

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rapo_lightning import records
-from rapo_lightning.errors import RecordError, RunFolderError
+from rapo_lightning.errors import RecordError, StorageError
 from rapo_lightning.types import Candidate, Cost, Feedback, Modifier, Prompt, Video
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -187,7 +187,7 @@ def test_a_write_that_fails_leaves_the_log_as_it_was(tmp_path: Path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunFolderError, match=r"log\.jsonl: cannot be written: No space left on device"):
+    with pytest.raises(StorageError, match=r"log\.jsonl: cannot be written: No space left on device"):
         records.append(log, B)
     assert log.read_bytes() == before
 
@@ -215,16 +215,16 @@ def test_a_failed_replacement_keeps_the_old_file_and_leaves_nothing_aside(
         raise OSError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "replace", denied)
-    with pytest.raises(RunFolderError, match="Permission denied"):
+    with pytest.raises(StorageError, match="Permission denied"):
         records.write_text_atomic(file, "new\n")
     assert file.read_text() == "old\n"
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_folder_in_the_way_is_a_run_folder_error(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="cannot be written"):
+def test_a_folder_in_the_way_is_a_storage_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be written"):
         records.append(tmp_path, A)
-    with pytest.raises(RunFolderError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written"):
         records.write_text_atomic(tmp_path, "text")
 
 

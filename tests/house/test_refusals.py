@@ -50,8 +50,17 @@ def optimise(path: Path, *arguments: object) -> str:
         ({"prompts": "nowhere.txt"}, "nowhere.txt: No such file or directory"),
         ({"prompts": "prompts.pdf"}, "prompts.pdf: prompt files end in .txt, .csv, .jsonl or .json, not '.pdf'"),
         ({"prompts": None}, "no prompts: give --prompt TEXT, --prompts FILE, or prompts: in the configuration"),
-        ({"trainer": {"devices": 9}}, "5 prompts cannot be shared over 9 devices; use at most 5"),
-        ({"trainer": {"accelerator": "cpu", "callbacks": ["x"]}}, "trainer.callbacks: cannot be given in a configuration"),
+        ({"trainer": {"devices": 9}}, "run.yaml:15: trainer.devices: 5 prompts cannot be shared over 9 devices; use at most 5"),
+        ({"trainer": {"callbacks": ["x"]}}, "run.yaml:15: trainer.callbacks: cannot be given in a configuration"),
+        (
+            {"logger": {"class_path": "lightning.Other"}},
+            "run.yaml:17: logger.class_path: 'lightning.Other' is none of lightning.pytorch.loggers.CSVLogger, "
+            "lightning.pytorch.loggers.TensorBoardLogger, lightning.pytorch.loggers.WandbLogger",
+        ),
+        (
+            {"logger": {"class_path": "lightning.pytorch.loggers.WandbLogger", "init_args": {"projekt": "films"}}},
+            "run.yaml:19: logger.init_args.projekt: no argument of WandbLogger, did you mean 'project'?",
+        ),
     ],
 )
 def test_what_the_configuration_gets_wrong(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
@@ -85,6 +94,19 @@ def test_weights_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "no such folder" in optimise(config(tmp_path, generator=spec))
 
 
+def test_a_check_knows_loggers_too(tmp_path: Path) -> None:
+    logger = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"nam": "x"}}
+    assert refused("check", config(tmp_path, logger=logger)).endswith(
+        "run.yaml:19: logger.init_args.nam: no argument of CSVLogger, did you mean 'name'?"
+    )
+
+
+def test_a_prompt_file_of_the_configuration_is_named_with_its_key(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    (tmp_path / "prompts.txt").write_text(" \n")
+    assert optimise(path) == f"{path}:17: prompts: {tmp_path / 'prompts.txt'}: holds no prompts"
+
+
 def test_prompt_files(tmp_path: Path) -> None:
     path = config(tmp_path)
     (tmp_path / "empty.txt").write_text("\n\n")
@@ -113,13 +135,18 @@ def test_a_prompt_longer_than_the_text_encoder_reads(tmp_path: Path) -> None:
     )
     (tmp_path / "long.txt").write_text("a ball\n" + "word " * 50 + "\n")
     line = optimise(path, "--prompts", tmp_path / "long.txt", "--allow", "tests")
-    assert line.startswith(f"{tmp_path / 'long.txt'}: prompt ")
+    assert line.startswith(f"{tmp_path / 'long.txt'}:2: prompt ")
     assert line.endswith("...")
+    (tmp_path / "long.csv").write_text('prompt\na ball\n"one two three four five\nsix seven eight nine \x1b[2J"\n')
+    line = optimise(path, "--prompts", tmp_path / "long.csv", "--allow", "tests")
+    assert line.startswith(f"{tmp_path / 'long.csv'}:3: prompt ")
+    assert line.endswith(": one two three four five six seven eight nine [2J"), "one line, and nothing that steers a terminal"
 
 
 @pytest.mark.parametrize("trainer", [{"strategy": "none"}, {"accelerator": "tpu"}, {"devices": "many"}, {"precision": "7-bit"}])
 def test_what_lightning_refuses(tmp_path: Path, trainer: dict[str, str]) -> None:
-    assert optimise(config(tmp_path, trainer={"accelerator": "cpu", **trainer})).startswith("trainer: ")
+    path = config(tmp_path, trainer={"accelerator": "cpu", **trainer})
+    assert optimise(path).startswith(f"{path}:14: trainer: ")
 
 
 def test_run_folders_that_cannot_be_used(tmp_path: Path) -> None:
@@ -155,12 +182,14 @@ def test_a_run_of_another_configuration_is_left_alone(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     path = config(tmp_path)
-    stored = {**yaml.safe_load(path.read_text()), "seed": 7}
+    stored = {**resolved(load_optimize(path)[0]), "seed": 7}
     (run / "config.resolved.yaml").write_text(yaml.safe_dump(stored))
     line = refused("optimize", path, "--out", run)
-    assert "made with another configuration (" in line
-    assert "seed" in line
-    assert "--force" in line
+    assert line == (
+        f"{run}: made with another configuration ({path}:1: seed); "
+        "choose another --out, or --force to run in a new folder beside it"
+    )
+    assert "(--set seed: seed)" in refused("optimize", path, "--out", run, "--set", "seed=3")
     assert [entry.name for entry in run.iterdir()] == ["config.resolved.yaml"]
     (run / "config.resolved.yaml").write_text("[")
     assert "cannot be read" in refused("optimize", path, "--out", run)

@@ -195,6 +195,15 @@ def test_two_processes_do_what_one_does(models: Path, tmp_path: Path) -> None:
     assert recorded(tmp_path / "two") == recorded(tmp_path / "one")
 
 
+def test_a_size_that_only_the_loaded_model_can_refuse_is_told_with_its_key(models: Path, tmp_path: Path) -> None:
+    result = optimize(tmp_path / "run", [*sizes(models), "generator.init_args.num_frames=10"])
+    key = "generator.init_args.num_frames"
+    assert result.exit_code == 2
+    (line,) = (line for line in result.stderr.splitlines() if line.startswith("rapo: "))
+    assert line == f"rapo: --set {key}: {key}: num_frames 10: WanPipeline renders 1 more than a multiple of 4"
+    assert not list((tmp_path / "run").rglob("*.mp4"))
+
+
 def test_the_plan_needs_no_weights(tmp_path: Path) -> None:
     result = rapo("optimize", CONFIG, "--out", tmp_path / "run", "--dry-run", "--json")
     plan = json.loads(result.stdout)

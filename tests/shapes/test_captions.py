@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rapo_lightning.shapes.captions import SYNONYMS, caption, details, state, user_prompt
+from rapo_lightning.shapes.captions import SYNONYMS, caption, details, state, user_prompt, varied
 from rapo_lightning.shapes.scene import (
     ATMOSPHERES,
     COLOURS,
@@ -40,7 +40,7 @@ def says(text: str, words: tuple[str, ...]) -> bool:
 def test_captions_have_one_style() -> None:
     assert caption(PAIR) == (
         "A smooth animated clip of a calm sea in thick fog. "
-        "Two objects are in view, a small red circle above a large blue square. "
+        "Two objects are in view, a small red circle at the top and a large blue square at the bottom. "
         "The small red circle moves to the left at a fast pace. The large blue square bounces up and down."
     )
     alone = replace(PAIR, items=PAIR.items[1:], relation=None)
@@ -54,9 +54,21 @@ def test_different_scenes_have_different_captions() -> None:
     assert len({caption(scene) for scene in scenes.values()}) == len(scenes)
 
 
+def test_varied_captions_say_the_same_in_the_same_order() -> None:
+    rng = np.random.default_rng(1)
+    texts = {varied(PAIR, rng) for _ in range(50)}
+    assert len(texts) > 45
+    for text in texts:
+        subject = r"Two objects are in view, an? [^.]+ at the top and an? [^.]+ at the bottom\."
+        assert re.fullmatch(rf"A smooth animated clip of [^.]+\. {subject} The [^.]+\. The [^.]+\.", text)
+        for word in ("small", "red", "circle", "large", "blue", "square", "sea", "fog", "fast"):
+            assert says(text, SYNONYMS[word]), (text, word)
+
+
 def test_details_state_single_attributes() -> None:
     said = details(PAIR)
-    assert set(said) == set(PAIR.attributes()) - {"count", "relation"}
+    assert set(said) == set(PAIR.attributes()) - {"count"}
+    assert said["relation"] == "The circle is above the square."
     assert said["1.speed"] == "The pace of the circle is fast."
     assert all(sentence.endswith(".") for sentence in said.values())
 
