@@ -193,7 +193,9 @@ def user_prompt(stated: Scene, rng: np.random.Generator) -> str:
     if rng.random() < 0.3:
         setting.reverse()
     nouns = [_article(" ".join(say(word) for word in (item.size, item.colour, item.shape) if word)) for item in stated.items]
-    form = int(rng.random() < 0.5)
+    order = rng.random()  # below 0.4 the setting comes first
+    opener = one(_OPENERS) if order >= 0.4 or not setting else ""
+    form = int(bool(opener) or rng.random() < 0.5)  # "show me a ball going left", but also "a ball goes left"
     moves = [_colloquial(item, one, say, form) for item in stated.items]
     if len(nouns) == 1:
         core = " ".join(part for part in (nouns[0], moves[0]) if part)
@@ -204,14 +206,13 @@ def user_prompt(stated: Scene, rng: np.random.Generator) -> str:
     else:
         core = " and ".join(" ".join(part for part in pair if part) for pair in zip(nouns, moves, strict=True))
     setting_text = " ".join(setting)
-    order = rng.random()
     if setting_text and order < 0.3:
         text = f"{setting_text}, {core}"
     elif setting_text and order < 0.4:
         text = f"{setting_text}: {core}"
     else:
         text = f"{core} {setting_text}".strip()
-    text = one(_OPENERS) + text
+    text = opener + text
     if rng.random() < 0.3:
         text = text[0].upper() + text[1:] + "."
     return text

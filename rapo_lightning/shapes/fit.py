@@ -134,10 +134,13 @@ def fit(
 
 
 def record(name: str, result: Mapping[str, Any], arguments: Namespace, out: Path) -> None:
-    """Leave ``training.json`` beside the weights: what was trained, how long, on what, with which settings."""
+    """Leave ``training.json`` beside the weights: what was trained, how long, on what, with which settings, from what before."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items() if key != "out"}
     row = {"name": name, **result, "device": device, "torch": torch.__version__, "settings": settings}
+    initial = getattr(arguments, "initial", None)
+    if initial and (initial / "training.json").is_file():
+        row["before"] = json.loads((initial / "training.json").read_text(encoding="utf-8"))
     (out / "training.json").write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
     print(json.dumps({"name": name, **result}), flush=True)
 

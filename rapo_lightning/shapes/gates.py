@@ -1,8 +1,9 @@
 """Measures the tiny stack's gates: what the verifier reads off reconstructions, off videos of captions and of user prompts.
 
-    python -m rapo_lightning.shapes.gates --video ckpt/shapes/video --count 500
+    python -m rapo_lightning.shapes.gates ckpt/shapes --count 500 > ckpt/shapes/gates.jsonl
 
-Prints one JSON line a gate. ``right`` is the share of videos in which everything asked for is there.
+Prints one JSON line a gate; a model that is not there is passed over. ``right`` is the share of videos in which everything
+asked for is there.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ import torch
 
 from evaluation.statistics import cohen_kappa
 from rapo_lightning.judges.qwen_vl import QwenVLJudge
+from rapo_lightning.language import HuggingFaceChat
 from rapo_lightning.protocols import Judge
+from rapo_lightning.rewriters import LLMRewriter
 from rapo_lightning.shapes.captions import caption, state, user_prompt
 from rapo_lightning.shapes.dataset import arranged_scenes
 from rapo_lightning.shapes.generated import load_pipeline, read_all, sample_videos
 from rapo_lightning.shapes.judge_model import FPS, FRAMES
 from rapo_lightning.shapes.scene import Scene, Split
+from rapo_lightning.shapes.text_gates import encoder_gate, language_gate
 from rapo_lightning.shapes.train_autoencoder import frames_to_input
 from rapo_lightning.shapes.verify import Reading, all_right, check
 from rapo_lightning.types import ModelReference, Prompt, Video
@@ -34,7 +38,8 @@ from rapo_lightning.video import write_video
 
 __all__ = ["JUDGED_RIGHT", "by_attribute", "judge_gate", "prompt_gates", "reconstruction_gate", "share_right"]
 
-_GATES = ("reconstruction", "prompts", "judge")
+#: What is measured, and the model it needs beside the video model.
+_GATES = {"reconstruction": "video", "prompts": "video", "judge": "judge", "language": "language", "encoder": "encoder"}
 
 #: The judge says that a video is right above this score: nearer to the highest of its five levels than to the next.
 JUDGED_RIGHT = 0.875
@@ -139,8 +144,7 @@ def judge_gate(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--video", type=Path, required=True)
-    parser.add_argument("--judge", type=Path, help="measure this judge, too")
+    parser.add_argument("stack", type=Path, help="a folder like ckpt/shapes")
     parser.add_argument("--only", nargs="+", choices=_GATES, default=_GATES, help="not all gates")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--steps", type=int, default=6)
@@ -150,18 +154,27 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     a = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    pipeline = load_pipeline(a.video, a.device)
-    if "reconstruction" in a.only:
-        print(json.dumps(reconstruction_gate(pipeline.vae, a.count, a.device, a.workers)), flush=True)
-    if "prompts" in a.only:
-        for line in prompt_gates(pipeline, a.count, steps=a.steps, guidance=a.guidance, split=a.split, workers=a.workers):
-            print(json.dumps(line | {"steps": a.steps, "guidance": a.guidance}), flush=True)
-    if a.judge and "judge" in a.only:
-        judge = QwenVLJudge(ModelReference(str(a.judge)), frames=FRAMES, max_new_tokens=96, expected_score=True, batch_size=32)
-        gate = judge_gate(
-            pipeline, judge.to(a.device), a.count, steps=a.steps, guidance=a.guidance, split=a.split, workers=a.workers
-        )
-        print(json.dumps(gate), flush=True)
+    sampled = {"steps": a.steps, "guidance": a.guidance, "split": a.split, "workers": a.workers}
+    there = {name for name in a.only if (a.stack / _GATES[name]).is_dir()}
+    pipeline: Any = load_pipeline(a.stack / "video", a.device) if there & {"reconstruction", "prompts", "judge"} else None
+    if "reconstruction" in there:
+        _say(reconstruction_gate(pipeline.vae, a.count, a.device, a.workers))
+    if "prompts" in there:
+        for line in prompt_gates(pipeline, a.count, **sampled):
+            _say(line | {"steps": a.steps, "guidance": a.guidance})
+    if "judge" in there:
+        reference = ModelReference(str(a.stack / "judge"))
+        judge = QwenVLJudge(reference, frames=FRAMES, max_new_tokens=96, expected_score=True, batch_size=32)
+        _say(judge_gate(pipeline, judge.to(a.device), a.count, **sampled))
+    if "language" in there:
+        chat = HuggingFaceChat(ModelReference(str(a.stack / "language")), batch_size=64)
+        _say(language_gate(LLMRewriter(chat, max_new_tokens=160).to(a.device), a.count, a.split, a.workers))
+    if "encoder" in there:
+        _say(encoder_gate(a.stack / "encoder", a.count, a.device))
+
+
+def _say(line: Mapping[str, Any]) -> None:
+    print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

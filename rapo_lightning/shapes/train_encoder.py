@@ -25,13 +25,13 @@ from rapo_lightning.shapes.lessons import complete
 from rapo_lightning.shapes.scene import Scene, sample
 from rapo_lightning.shapes.tokens import sentences, train_tokenizer
 
-__all__ = ["pair", "train"]
+__all__ = ["PHRASES", "pair", "train"]
 
 LENGTH = 64  # tokens; longer sentences are cut
 _SAYS, _OPEN = 0.8, 0.3
 
 #: Phrases by the meaning they share: what the captions call it, and what people do.
-_PHRASES: Mapping[tuple[str, str], tuple[str, ...]] = {
+PHRASES: Mapping[tuple[str, str], tuple[str, ...]] = {
     **{("place", name): (PLACE[name], *SYNONYMS[name]) for name in PLACE},
     **{("atmosphere", name): (ATMOSPHERE[name], *SYNONYMS[name]) for name in ATMOSPHERE},
     **{("action", name): (ACTION[name],) for name in ACTION},
@@ -43,17 +43,17 @@ def pair(rng: np.random.Generator) -> tuple[str, str, float]:
     scene = sample(rng, "train")
     stated = state(scene, rng)
     kind = rng.random()
-    meanings = list(_PHRASES)
+    meanings = list(PHRASES)
     if kind < 0.3:
         first, second = (meanings[int(i)] for i in rng.integers(len(meanings), size=2))
         if rng.random() < 0.5:
             second = first
-        return _one(_PHRASES[first], rng), _one(_PHRASES[second], rng), float(first == second)
+        return _one(PHRASES[first], rng), _one(PHRASES[second], rng), float(first == second)
     if kind < 0.65:
         meaning = meanings[int(rng.integers(len(meanings)))]
         typed = rng.random() < 0.6
         text, said = (user_prompt(stated, rng), stated) if typed else (caption(scene), scene)
-        return text, _one(_PHRASES[meaning], rng), _agreement(said, *meaning)
+        return text, _one(PHRASES[meaning], rng), _agreement(said, *meaning)
     other = scene if rng.random() < 0.5 else sample(rng, "train")
     text = caption(complete(state(other, rng), rng)) if rng.random() < 0.5 else user_prompt(state(other, rng), rng)
     return user_prompt(stated, rng), text, _overlap(stated, other)

@@ -86,7 +86,7 @@ def main() -> None:
     a.out.mkdir(parents=True, exist_ok=True)
     for jobs in stack_jobs(a.out, a.workers, a.small, a.minutes, a.autoencoder):
         run_together(jobs, a.out)
-    gates = ["--video", str(a.out / "video"), "--judge", str(a.out / "judge"), "--workers", str(a.workers)]
+    gates = [str(a.out), "--workers", str(a.workers)]
     gates += ["--count", "4", "--steps", "2"] if a.small else ["--count", "500"]
     with (a.out / "gates.jsonl").open("w", encoding="utf-8") as lines:
         subprocess.run([sys.executable, "-m", "rapo_lightning.shapes.gates", *gates], stdout=lines, check=True)

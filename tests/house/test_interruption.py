@@ -114,9 +114,9 @@ def test_two_processes_share_the_prompts(tmp_path: Path, whole: Path) -> None:
     answer = json.loads(done.stdout)
     assert [row["original"] for row in answer["best"]] == PROMPTS
     assert set(answer["stops"].values()) == {"rounds"}
-    plan, progress, stops = done.stderr.splitlines()
+    plan, *progress, stops = done.stderr.splitlines()
     assert plan.startswith("5 prompts, at most 15 videos, 15 judgements, 10 rewrites; ")
-    assert progress.startswith("process 1 of 2: 9/9 videos, ")
+    assert progress[-1].startswith("process 1 of 2: 9/9 videos, ")
     assert stops == "stopped: 5 prompts after all rounds"
     counts = [len((tmp_path / "run" / f"candidates-{rank}.jsonl").read_text().splitlines()) for rank in (0, 1)]
     assert counts == [9, 6]

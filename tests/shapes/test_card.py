@@ -1,0 +1,52 @@
+"""The card of the tiny stack says what lies beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rapo_lightning.shapes.card import card
+from tests.stack import STACK
+
+
+def test_the_card_in_the_repository_is_up_to_date() -> None:
+    assert (STACK / "README.md").read_text(encoding="utf-8") == card(STACK), "python -m rapo_lightning.shapes.card ckpt/shapes"
+
+
+def test_the_stack_is_small_and_safetensors_only() -> None:
+    files = [file for file in STACK.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) <= 45e6
+    assert not [file for file in files if file.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".checkpoint"}]
+
+
+def test_a_card_tells_every_training_gate_and_file(tmp_path: Path) -> None:
+    (tmp_path / "video").mkdir()
+    (tmp_path / "video" / "a.safetensors").write_bytes(b"weights")
+    first = {"steps": 3.0, "seconds": 60, "parameters": 7, "device": "CPU", "torch": "2", "settings": {"seed": 5}}
+    (tmp_path / "video" / "training.json").write_text(json.dumps(first | {"steps": 4.0, "before": first}))
+    lines = [
+        {"gate": "reconstruction", "videos": 9, "right": 0.5, "by_attribute": {"size": 0.75, "shape": 1.0}},
+        {"gate": "user prompt", "objects": 2, "videos": 9, "right": 0.25},
+        {"gate": "judge", "videos": 8, "kappa": 0.625, "false_accepts": 0.0625},
+    ]
+    (tmp_path / "gates.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    text = card(tmp_path)
+    assert text.index("| video | 3 | 1.0 | 5 |") < text.index("| video | 4 | 1.0 | 5 |")
+    assert "on 9 or 8 scenes" in text
+    for part in (
+        "50.0%; 75.0%",
+        "user prompt, two objects: everything asked for is right | 25.0%",
+        "kappa 0.62",
+        "not there yet",
+    ):
+        assert part in text, part
+    assert "| `video/a.safetensors` | 7 | " in text
+
+
+@pytest.mark.parametrize("name", ["video", "language", "encoder"])
+def test_every_part_has_its_training_record(name: str) -> None:
+    record = json.loads((STACK / name / "training.json").read_text(encoding="utf-8"))
+    assert record["parameters"] > 0
+    assert record["settings"]["seed"] >= 0
