@@ -73,7 +73,8 @@ def card(stack: Path) -> str:
                     f"{file.stat().st_size:,}",
                     hashlib.sha256(file.read_bytes()).hexdigest(),
                 )
-                for file in sorted(stack.rglob("*.safetensors"))
+                for name in _PARTS
+                for file in sorted((stack / name).rglob("*.safetensors"))
             ],
         ),
     )

@@ -10,16 +10,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["CAUSAL", "Fit", "fit", "record"]
+__all__ = ["CAUSAL", "Fit", "fit"]
 
 Batch = tuple[Tensor, ...]
 
@@ -131,18 +129,6 @@ def fit(
     torch._foreach_copy_([p.data for p in parameters], average)
     model.eval()
     return {"steps": float(step), "seconds": round(elapsed(), 1)}
-
-
-def record(name: str, result: Mapping[str, Any], arguments: Namespace, out: Path) -> None:
-    """Leave ``training.json`` beside the weights: what was trained, how long, on what, with which settings, from what before."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items() if key != "out"}
-    row = {"name": name, **result, "device": device, "torch": torch.__version__, "settings": settings}
-    initial = getattr(arguments, "initial", None)
-    if initial and (initial / "training.json").is_file():
-        row["before"] = json.loads((initial / "training.json").read_text(encoding="utf-8"))
-    (out / "training.json").write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({"name": name, **result}), flush=True)
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, tensor: Tensor, value: float, cuda: bool) -> None:

@@ -1,9 +1,9 @@
 """Measures the tiny stack's gates: what the verifier reads off reconstructions, off videos of captions and of user prompts.
 
-    python -m rapo_lightning.shapes.gates ckpt/shapes --count 500 > ckpt/shapes/gates.jsonl
+    python -m rapo_lightning.shapes.gates ckpt/shapes --count 500 --out ckpt/shapes/gates.jsonl
 
-Prints one JSON line a gate; a model that is not there is passed over. ``right`` is the share of videos in which everything
-asked for is there.
+Prints one JSON line a gate, into a file as well if wanted; a model that is not there is passed over. ``right`` is the share of
+videos in which everything asked for is there.
 """
 
 from __future__ import annotations
@@ -145,6 +145,7 @@ def judge_gate(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stack", type=Path, help="a folder like ckpt/shapes")
+    parser.add_argument("--out", type=Path, help="a file that the lines are written into")
     parser.add_argument("--only", nargs="+", choices=_GATES, default=_GATES, help="not all gates")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--steps", type=int, default=6)
@@ -157,24 +158,28 @@ def main() -> None:
     sampled = {"steps": a.steps, "guidance": a.guidance, "split": a.split, "workers": a.workers}
     there = {name for name in a.only if (a.stack / _GATES[name]).is_dir()}
     pipeline: Any = load_pipeline(a.stack / "video", a.device) if there & {"reconstruction", "prompts", "judge"} else None
+    lines: list[str] = []
+
+    def say(line: Mapping[str, Any]) -> None:
+        lines.append(json.dumps(line) + "\n")
+        print(lines[-1], end="", flush=True)
+
     if "reconstruction" in there:
-        _say(reconstruction_gate(pipeline.vae, a.count, a.device, a.workers))
+        say(reconstruction_gate(pipeline.vae, a.count, a.device, a.workers))
     if "prompts" in there:
         for line in prompt_gates(pipeline, a.count, **sampled):
-            _say(line | {"steps": a.steps, "guidance": a.guidance})
+            say(line | {"steps": a.steps, "guidance": a.guidance})
     if "judge" in there:
         reference = ModelReference(str(a.stack / "judge"))
         judge = QwenVLJudge(reference, frames=FRAMES, max_new_tokens=96, expected_score=True, batch_size=32)
-        _say(judge_gate(pipeline, judge.to(a.device), a.count, **sampled))
+        say(judge_gate(pipeline, judge.to(a.device), a.count, **sampled))
     if "language" in there:
         chat = HuggingFaceChat(ModelReference(str(a.stack / "language")), batch_size=64)
-        _say(language_gate(LLMRewriter(chat, max_new_tokens=160).to(a.device), a.count, a.split, a.workers))
+        say(language_gate(LLMRewriter(chat, max_new_tokens=160).to(a.device), a.count, a.split, a.workers))
     if "encoder" in there:
-        _say(encoder_gate(a.stack / "encoder", a.count, a.device))
-
-
-def _say(line: Mapping[str, Any]) -> None:
-    print(json.dumps(line), flush=True)
+        say(encoder_gate(a.stack / "encoder", a.count, a.device))
+    if a.out:
+        a.out.write_text("".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@
     python -m rapo_lightning.shapes.train_autoencoder --out build/autoencoder --small      # seconds on a CPU
 
 Three stages: short clips cropped to a quarter of the picture, which is eight times as fast; then clips of full length, without
-which the causal convolutions fall apart after the last frame they were trained on; then whole pictures. Object pixels weigh more
-than background, or the objects blur away.
+which the causal convolutions fall apart after the last frame they were trained on; then whole pictures. ``--steps`` and
+``--minutes`` are those of the first, the others take theirs in proportion. Object pixels weigh more than background, or the
+objects blur away.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from rapo_lightning.shapes.dataset import Scenes, arranged_scenes
-from rapo_lightning.shapes.fit import Fit, fit, record
+from rapo_lightning.shapes.fit import Fit, fit
 from rapo_lightning.shapes.layout import FRAMES, SIDE
+from rapo_lightning.shapes.script import run, training_parser
 
 __all__ = ["STAGES", "Stage", "autoencoder", "frames_to_input", "train"]
 
@@ -173,38 +174,10 @@ def _measure_latents(vae: Any, data: Scenes, batch_size: int) -> dict[str, float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = training_parser(__doc__, steps=5000, batch_size=64, scenes=16_384)
     parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
-    parser.add_argument("--initial", type=Path, help="an autoencoder to start from")
-    parser.add_argument("--small", action="store_true", help="a tiny model and few steps, to try the script")
-    parser.add_argument("--steps", type=int, default=5000, help="of the first stage; the others in proportion")
-    parser.add_argument("--minutes", type=float, default=0.0, help="shorten the first stage to this, the others in proportion")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--scenes", type=int, default=16_384)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--no-graph", action="store_true", help="do not capture the step as a CUDA graph")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    a = parser.parse_args()
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    if a.small:
-        a.steps, a.batch_size, a.scenes = min(a.steps, 4), 4, 16
-    options = Fit(steps=a.steps, rate=a.rate, minutes=a.minutes, seed=a.seed, save_every=100, graph=not a.no_graph)
-    result = train(
-        a.out,
-        options=options,
-        batch_size=a.batch_size,
-        scenes=a.scenes,
-        workers=a.workers,
-        device=a.device,
-        small=a.small,
-        stages=a.stages,
-        initial=a.initial,
-    )
-    record("autoencoder", result, a, a.out)
+    run("autoencoder", train, parser, save_every=100)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from rapo_lightning.shapes.captions import ACTION, ATMOSPHERE, PLACE, SYNONYMS, caption, state, user_prompt
-from rapo_lightning.shapes.fit import Fit, fit, record
+from rapo_lightning.shapes.fit import Fit, fit
 from rapo_lightning.shapes.lessons import complete
 from rapo_lightning.shapes.scene import Scene, sample
+from rapo_lightning.shapes.script import record
 from rapo_lightning.shapes.tokens import sentences, train_tokenizer
 
 __all__ = ["PHRASES", "pair", "train"]
@@ -135,7 +136,7 @@ def main() -> None:
         a.steps, a.batch_size = min(a.steps, 4), 4
     options = Fit(steps=a.steps, rate=a.rate, seed=a.seed, warm_up=100, average=0.99, graph=False)
     result = train(a.out, options=options, batch_size=a.batch_size, device=a.device, small=a.small)
-    record("encoder", result, a, a.out)
+    record("encoder", result, a)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ whose faults it must know. Those are labelled by the verifier, as people would l
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Sequence
@@ -37,13 +36,14 @@ from rapo_lightning.shapes.chat import (
     tokenized,
 )
 from rapo_lightning.shapes.dataset import Scenes, arranged_scenes
-from rapo_lightning.shapes.fit import Fit, fit, record
+from rapo_lightning.shapes.fit import Fit, fit
 from rapo_lightning.shapes.generated import Generated
 from rapo_lightning.shapes.judge_eyes import CellLabels, Eyes, cell_labels
 from rapo_lightning.shapes.judge_lessons import clean_lessons
 from rapo_lightning.shapes.judge_model import MEAN, STD, VIDEO_TOKENS, EqualVideos, judge_model, to_patches
 from rapo_lightning.shapes.render import Batch
 from rapo_lightning.shapes.scene import Scene
+from rapo_lightning.shapes.script import run, training_parser
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Message
 
@@ -212,41 +212,10 @@ def _save(model: Any, tokenizer: Any, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = training_parser(__doc__, steps=12_000, batch_size=192, scenes=32_768)
     parser.add_argument("--generated", type=Path, help="a folder made by rapo_lightning.shapes.generated")
-    parser.add_argument("--initial", type=Path, help="a judge to start from")
-    parser.add_argument("--small", action="store_true", help="a tiny model and few steps, to try the script")
-    parser.add_argument("--steps", type=int, default=12_000)
-    parser.add_argument("--minutes", type=float, default=0.0, help="shorten the training to this many minutes")
-    parser.add_argument("--batch-size", type=int, default=192)
-    parser.add_argument("--scenes", type=int, default=32_768)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--no-graph", action="store_true", help="do not capture the step as a CUDA graph")
     parser.add_argument("--compile", action="store_true", help="compile the blocks of tower and language model")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    a = parser.parse_args()
-    torch.backends.cuda.matmul.allow_tf32 = True
-    if a.small:
-        a.steps, a.batch_size, a.scenes = min(a.steps, 4), 2, 16
-    options = Fit(
-        steps=a.steps, rate=a.rate, minutes=a.minutes, seed=a.seed, warm_up=500, graph=not a.no_graph, weight_decay=0.05
-    )
-    result = train(
-        a.out,
-        options=options,
-        batch_size=a.batch_size,
-        scenes=a.scenes,
-        workers=a.workers,
-        device=a.device,
-        small=a.small,
-        generated=a.generated,
-        initial=a.initial,
-        compile=a.compile,
-    )
-    record("judge", result, a, a.out)
+    run("judge", train, parser, warm_up=500, weight_decay=0.05)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Cross-entropy on the answer's tokens only.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Sequence
@@ -21,8 +20,9 @@ import torch
 from torch import Tensor
 
 from rapo_lightning.shapes.chat import END, PAD, chat_tokenizer, packed_rows, rendered, tokenized
-from rapo_lightning.shapes.fit import CAUSAL, Fit, fit, record
+from rapo_lightning.shapes.fit import CAUSAL, Fit, fit
 from rapo_lightning.shapes.lessons import lesson
+from rapo_lightning.shapes.script import run, training_parser
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Message
 
@@ -126,39 +126,9 @@ def _part(task: tuple[int, int]) -> list[tuple[Sequence[Message], str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--initial", type=Path, help="a language model to start from")
-    parser.add_argument("--small", action="store_true", help="a tiny model and few steps, to try the script")
-    parser.add_argument("--steps", type=int, default=6_000)
-    parser.add_argument("--minutes", type=float, default=0.0, help="shorten the training to this many minutes")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--examples", type=int, default=196_608)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--no-graph", action="store_true", help="do not capture the step as a CUDA graph")
+    parser = training_parser(__doc__, steps=6_000, batch_size=64, examples=196_608)
     parser.add_argument("--compile", action="store_true", help="compile the model's layers")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    a = parser.parse_args()
-    torch.backends.cuda.matmul.allow_tf32 = True
-    if a.small:
-        a.steps, a.batch_size, a.examples = min(a.steps, 4), 2, 64
-    options = Fit(
-        steps=a.steps, rate=a.rate, minutes=a.minutes, seed=a.seed, warm_up=500, graph=not a.no_graph, weight_decay=0.05
-    )
-    result = train(
-        a.out,
-        options=options,
-        batch_size=a.batch_size,
-        examples=a.examples,
-        workers=a.workers,
-        device=a.device,
-        small=a.small,
-        initial=a.initial,
-        compile=a.compile,
-    )
-    record("language", result, a, a.out)
+    run("language", train, parser, warm_up=500, weight_decay=0.05)
 
 
 if __name__ == "__main__":

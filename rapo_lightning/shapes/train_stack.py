@@ -4,7 +4,7 @@
     python -m rapo_lightning.shapes.train_stack --out build/stack --small               # seconds on a CPU
 
 Each script keeps its log beside its folder (``video.log``, ...) and goes on from its own checkpoint; what is finished is not done
-again. The end is a folder like ``ckpt/shapes``: video, judge, language, encoder, and the gates in ``gates.jsonl``.
+again. The end is a folder like ``ckpt/shapes``: video, judge, language, encoder, the gates in ``gates.jsonl`` and the card.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from rapo_lightning.shapes.card import card
 
 __all__ = ["run_together", "stack_jobs"]
 
@@ -86,11 +88,10 @@ def main() -> None:
     a.out.mkdir(parents=True, exist_ok=True)
     for jobs in stack_jobs(a.out, a.workers, a.small, a.minutes, a.autoencoder):
         run_together(jobs, a.out)
-    gates = [str(a.out), "--workers", str(a.workers)]
+    gates = [str(a.out), "--out", str(a.out / "gates.jsonl"), "--workers", str(a.workers)]
     gates += ["--count", "4", "--steps", "2"] if a.small else ["--count", "500"]
-    with (a.out / "gates.jsonl").open("w", encoding="utf-8") as lines:
-        subprocess.run([sys.executable, "-m", "rapo_lightning.shapes.gates", *gates], stdout=lines, check=True)
-    print((a.out / "gates.jsonl").read_text(encoding="utf-8"), end="")
+    subprocess.run([sys.executable, "-m", "rapo_lightning.shapes.gates", *gates], check=True)
+    (a.out / "README.md").write_text(card(a.out), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ The pipeline saved to ``out`` loads with `diffusers.DiffusionPipeline`.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from pathlib import Path
@@ -20,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from rapo_lightning.shapes.dataset import arranged_scenes, training_caption
-from rapo_lightning.shapes.fit import Fit, fit, record
+from rapo_lightning.shapes.fit import Fit, fit
+from rapo_lightning.shapes.script import run, training_parser
 from rapo_lightning.shapes.tokens import sentences, train_tokenizer
 from rapo_lightning.shapes.train_autoencoder import frames_to_input
 
@@ -205,39 +205,10 @@ def _save(model: TextToVideo, vae: Any, tokenizer: Any, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = training_parser(__doc__, steps=30_000, batch_size=128, scenes=65_536)
     parser.add_argument("--autoencoder", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--initial", type=Path, help="a pipeline to start from")
-    parser.add_argument("--small", action="store_true", help="a tiny model and few steps, to try the script")
-    parser.add_argument("--steps", type=int, default=30_000)
-    parser.add_argument("--minutes", type=float, default=0.0, help="shorten the training to this many minutes")
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--scenes", type=int, default=65_536)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--no-graph", action="store_true", help="do not capture the step as a CUDA graph")
     parser.add_argument("--compile", action="store_true", help="compile the transformer's blocks")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    a = parser.parse_args()
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    if a.small:
-        a.steps, a.batch_size, a.scenes = min(a.steps, 4), 2, 16
-    options = Fit(steps=a.steps, rate=a.rate, minutes=a.minutes, seed=a.seed, warm_up=500, average=0.9995, graph=not a.no_graph)
-    result = train(
-        a.autoencoder,
-        a.out,
-        options=options,
-        batch_size=a.batch_size,
-        scenes=a.scenes,
-        workers=a.workers,
-        device=a.device,
-        small=a.small,
-        compile=a.compile,
-        initial=a.initial,
-    )
-    record("video", result, a, a.out)
+    run("video", train, parser, warm_up=500, average=0.9995)
 
 
 if __name__ == "__main__":

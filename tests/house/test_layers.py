@@ -20,7 +20,7 @@ ROWS = {
     3: "generators generators.* judges judges.* rewriters rewriters.* language language.* retrieval.augment",
     4: """sspo.data sspo.module tuning.data tuning.module tracking tracking_wandb
           shapes.card shapes.chat shapes.dataset shapes.fit shapes.gates shapes.generated shapes.judge_eyes
-          shapes.judge_lessons shapes.judge_model shapes.lessons shapes.text_gates
+          shapes.judge_lessons shapes.judge_model shapes.lessons shapes.script shapes.text_gates
           shapes.tokens shapes.train_* shapes.verify_gates""",
     5: """class_paths parts defaults settings workflows planning session results run_folder run_log environment interruption
           processes terminal progress project doctor quickstart comparison report report_*""",

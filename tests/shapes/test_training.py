@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from rapo_lightning.shapes.fit import Fit, fit
 from rapo_lightning.shapes.gates import by_attribute, reconstruction_gate, share_right
 from rapo_lightning.shapes.generated import Generated, load_pipeline, read_all, sample_videos
 from rapo_lightning.shapes.scene import Item, Scene
+from rapo_lightning.shapes.train_stack import run_together, stack_jobs
 from rapo_lightning.shapes.verify import Reading
 from rapo_lightning.types import Failure, Reply
 
@@ -156,3 +159,20 @@ def test_minutes_end_the_training(tmp_path: Path) -> None:
     model, batch, loss = _problem()
     result = fit("line", model, batch, loss, Fit(steps=10**9, rate=0.1, minutes=0.005), tmp_path)
     assert 0 < result["steps"] < 10**7
+
+
+@pytest.mark.slow
+def test_one_command_trains_the_whole_stack_and_does_nothing_twice(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rapo_lightning.shapes.train_stack", "--small", "--out", str(tmp_path)]
+    first = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr[-2000:]
+    gates = [json.loads(line) for line in (tmp_path / "gates.jsonl").read_text().splitlines()]
+    assert {line["gate"] for line in gates} == {"reconstruction", "caption", "user prompt", "judge", "language", "encoder"}
+    card = (tmp_path / "README.md").read_text()
+    assert "not there yet" not in card
+    assert card.count("model.safetensors") == 6
+    jobs = stack_jobs(tmp_path, 1, True, 1.0)
+    assert all(finished.is_file() for together in jobs for *_, finished in together)
+    written = (tmp_path / "video" / "model_index.json").stat().st_mtime_ns
+    run_together(jobs[1], tmp_path)
+    assert (tmp_path / "video" / "model_index.json").stat().st_mtime_ns == written
