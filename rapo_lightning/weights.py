@@ -5,15 +5,29 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from rapo_lightning.errors import WeightsError
 from rapo_lightning.model_folders import refuse_code
 
-__all__ = ["commit", "locate", "refuse_code", "split_revision"]
+__all__ = ["commit", "locate", "refuse_code", "split_revision", "without_bars"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
+
+
+@contextmanager
+def without_bars(*libraries: str) -> Iterator[None]:
+    """Load weights without the progress bars of these libraries (``transformers``, ``diffusers``), which garble a run's own."""
+    with ExitStack() as afterwards:
+        for name in libraries:
+            logging = import_module(f"{name}.utils.logging")
+            if logging.is_progress_bar_enabled():
+                logging.disable_progress_bar()
+                afterwards.callback(logging.enable_progress_bar)
+        yield
 
 
 def split_revision(reference: str) -> tuple[str, str | None]:

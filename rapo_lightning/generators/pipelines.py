@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rapo_lightning.errors import ConfigError, WeightsError
 from rapo_lightning.generators.families import Family, family_of, named_family
-from rapo_lightning.weights import refuse_code, split_revision
+from rapo_lightning.weights import refuse_code, split_revision, without_bars
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,8 @@ def load_pipeline(model: str, family: Family, dtype: str, device: torch.device) 
     elif dtype == "auto" and family.vae_float32:
         precision = {"default": precision, "vae": torch.float32}
     try:
-        pipeline = DiffusionPipeline.from_pretrained(name, revision=revision, dtype=precision, use_safetensors=True)
+        with without_bars("diffusers", "transformers"):
+            pipeline = DiffusionPipeline.from_pretrained(name, revision=revision, dtype=precision, use_safetensors=True)
     # A foreign or torn folder makes diffusers raise almost anything; each of these concerns the files.
     except (OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"{model}: cannot be loaded: {one_line(error)}") from error

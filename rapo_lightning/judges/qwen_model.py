@@ -8,7 +8,7 @@ from typing import Any
 
 from rapo_lightning.errors import WeightsError
 from rapo_lightning.judges.vision_inputs import VisionInputs
-from rapo_lightning.weights import refuse_code, split_revision
+from rapo_lightning.weights import refuse_code, split_revision, without_bars
 
 __all__ = ["QwenModel"]
 
@@ -42,7 +42,8 @@ class QwenModel:
             if dtype == "auto" and on_cpu and config.dtype == torch.float16:
                 dtype = "float32"
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, use_safetensors=True).eval()
+            with without_bars("transformers"):
+                model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, use_safetensors=True).eval()
             inputs = VisionInputs(folder, config, tokenizer, max_side=max_side)
         except (OSError, ValueError) as error:
             raise WeightsError(f"{reference}: the judge cannot be loaded: {str(error).strip().splitlines()[0]}") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rapo_lightning.errors import WeightsError
 from rapo_lightning.language import adapter as lora
 from rapo_lightning.language.chat_format import ChatFormat
-from rapo_lightning.weights import refuse_code
+from rapo_lightning.weights import refuse_code, without_bars
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -48,7 +48,9 @@ def load_model(
     if (folder / "adapter_config.json").is_file():
         raise WeightsError(f"{reference}: this is an adapter; name its base as `model` and this folder as `adapter`")
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, trust_remote_code=False).eval()
+        with without_bars("transformers"):
+            loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+        model = loaded.eval()
         if adapter is not None:
             adapter_folder = _local(adapter)
             model = lora.load(model, adapter_folder, base=reference).get_base_model()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from safetensors.torch import save_file
 
 from rapo_lightning import weights
 from rapo_lightning.errors import WeightsError
-from rapo_lightning.weights import locate, refuse_code, split_revision
+from rapo_lightning.weights import locate, refuse_code, split_revision, without_bars
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -241,3 +242,22 @@ def test_large_and_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="No such file"):
         refuse_code(tmp_path / "none")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_loading_bars_are_off_for_a_while_only(enabled: bool) -> None:
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    both = (diffusers_logging, transformers_logging)
+    before = [logging.is_progress_bar_enabled() for logging in both]
+    try:
+        for logging in both:
+            logging.enable_progress_bar() if enabled else logging.disable_progress_bar()
+        with contextlib.suppress(OSError), without_bars("diffusers", "transformers"):
+            assert not any(logging.is_progress_bar_enabled() for logging in both)
+            raise OSError("torn")
+        assert all(logging.is_progress_bar_enabled() is enabled for logging in both)
+    finally:
+        for logging, was in zip(both, before, strict=True):
+            logging.enable_progress_bar() if was else logging.disable_progress_bar()
