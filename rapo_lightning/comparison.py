@@ -94,7 +94,7 @@ def _row(arm: Arm, right: Sequence[float], raw: Sequence[float], verified: Verif
         "judge": _rounded(mean(rewards)) if rewards else None,
         "kappa": _rounded(cohen_kappa([judge for judge, _ in scored], [right for _, right in scored])) if scored else None,
         "by_attribute": _by_attribute(arm, verified),
-        "seconds": None if arm.seconds is None else round(arm.seconds, 1),
+        "seconds": None if arm.seconds is None else round(arm.seconds, 3),
     }
 
 
