@@ -23,11 +23,15 @@ def with_defaults(values: Any, allow: Sequence[str] = ()) -> Any:
     Imports the parts and constructs none. A part that cannot be imported stays as it is written; building it says why.
     """
     make_importable(allow)
+    return _filled(values, allow)
+
+
+def _filled(values: Any, allow: Sequence[str]) -> Any:
     if isinstance(values, list):
-        return [with_defaults(item, allow) for item in values]
+        return [_filled(item, allow) for item in values]
     if not isinstance(values, dict):
         return values
-    filled = {name: with_defaults(item, allow) for name, item in values.items()}
+    filled = {name: _filled(item, allow) for name, item in values.items()}
     arguments = filled.get("init_args") or {}
     if isinstance(filled.get("class_path"), str) and isinstance(arguments, dict):
         known = _defaults(filled["class_path"], allow)

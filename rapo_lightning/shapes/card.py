@@ -122,7 +122,7 @@ def _gate(gate: Mapping[str, Any]) -> tuple[str, str, str]:
         return "a phrase lies nearest to one of its own meaning", near, "-"
     asked = {("caption", 1): ">= 75 %", ("caption", 2): ">= 50 %"}.get((name, gate["objects"]), "<= 45 % of all")
     objects = "one object" if gate["objects"] == 1 else "two objects"
-    return f"{name}, {objects}: everything asked for is right", f"{gate['right']:.1%}", asked
+    return f"{name}, {objects}, {gate['steps']} steps: everything asked for is right", f"{gate['right']:.1%}", asked
 
 
 def _counted(gate: Mapping[str, Any]) -> str:

@@ -38,7 +38,7 @@ from rapo_lightning.video import write_video
 
 __all__ = ["JUDGED_RIGHT", "by_attribute", "judge_gate", "prompt_gates", "reconstruction_gate", "share_right"]
 
-#: What is measured, and the model it needs beside the video model.
+#: What is measured, and the model that it measures.
 _GATES = {"reconstruction": "video", "prompts": "video", "judge": "judge", "language": "language", "encoder": "encoder"}
 
 #: The judge says that a video is right above this score: nearer to the highest of its five levels than to the next.

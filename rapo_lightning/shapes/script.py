@@ -43,9 +43,9 @@ def run(name: str, train: Callable[..., Mapping[str, Any]], parser: ArgumentPars
     given = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     if given.small:
-        vars(given).update({name: count for name, count in _SMALL.items() if name in given}, steps=min(given.steps, 4))
+        vars(given).update({key: count for key, count in _SMALL.items() if key in given}, steps=min(given.steps, 4))
     options = Fit(steps=given.steps, minutes=given.minutes, rate=given.rate, seed=given.seed, graph=not given.no_graph, **loop)
-    result = train(options=options, **{name: value for name, value in vars(given).items() if name not in _LOOP})
+    result = train(options=options, **{key: value for key, value in vars(given).items() if key not in _LOOP})
     record(name, result, given)
 
 

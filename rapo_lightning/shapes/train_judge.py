@@ -86,8 +86,7 @@ def train(
     ids = {name: int(tokenizer.convert_tokens_to_ids(token)) for name, token in names.items()}
     model = (_loaded(initial) if initial else judge_model(ids, len(tokenizer), small)).to(device)
     network = EqualVideos(model, tokens[0, 0].long(), compile)
-    if not initial:
-        _learn_to_see(network, data, options, batch_size, out)
+    seeing = {} if initial else _learn_to_see(network, data, options, batch_size, out)
 
     def batch(step: int) -> tuple[Tensor, ...]:
         generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
@@ -114,14 +113,15 @@ def train(
         return (errors * weight).sum() / weight.sum()
 
     plan = options if initial else _share(options, 1 - _EYES)
-    result: dict[str, Any] = fit("judge", network, batch, loss, plan, out)
+    taught = fit("judge", network, batch, loss, plan, out)
+    result: dict[str, Any] = {key: round(value + seeing.get(key, 0.0), 1) for key, value in taught.items()}
     result["parameters"] = sum(p.numel() for p in model.parameters())
     _save(model, tokenizer, out)
     return result
 
 
-def _learn_to_see(network: EqualVideos, data: Scenes, options: Fit, batch_size: int, out: Path) -> None:
-    """The first stage: the tower alone, on rendered scenes."""
+def _learn_to_see(network: EqualVideos, data: Scenes, options: Fit, batch_size: int, out: Path) -> dict[str, float]:
+    """The first stage: the tower alone, on rendered scenes; its steps and seconds."""
     device = network.positions.device
     eyes = Eyes(network.tower, network.model.config.vision_config.out_hidden_size).to(device)
 
@@ -135,7 +135,7 @@ def _learn_to_see(network: EqualVideos, data: Scenes, options: Fit, batch_size: 
         with torch.autocast(patches.device.type, torch.bfloat16, enabled=patches.is_cuda, cache_enabled=False):
             return torch.as_tensor(eyes(patches, CellLabels(*labels)))
 
-    fit("eyes", eyes, batch, loss, _share(options, _EYES), out)
+    return fit("eyes", eyes, batch, loss, _share(options, _EYES), out)
 
 
 def _share(options: Fit, share: float) -> Fit:

@@ -280,7 +280,7 @@ def test_a_full_disk_is_no_failure_of_a_video_but_ends_the_run(
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("rapo_lightning.video._encode_av", full)
+    monkeypatch.setattr("rapo_lightning.video_codecs.encode_av", full)
     with pytest.raises(StorageError, match=r"0\.mp4: cannot be written: No space left on device"):
         render(DiffusersGenerator(wan, **SIZE), tmp_path, TEXTS[:2], [1, 2])
     assert list(tmp_path.iterdir()) == []

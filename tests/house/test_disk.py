@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli import app
-from rapo_lightning import records, video
+from rapo_lightning import records, video, video_codecs
 from rapo_lightning.errors import RunFolderError, StorageError, VideoError
 from rapo_lightning.run_folder import opened, read_run
 from rapo_lightning.run_log import run_log
@@ -51,13 +51,13 @@ def failing(real: Callable[..., Any], number: int, *, after: int) -> Callable[..
 @pytest.mark.parametrize("number", FAULTS)
 @pytest.mark.parametrize(
     ("where", "after"),
-    [("video._encode_av", 0), ("video._encode_av", 4), ("records.os.fsync", 12), ("records.os.fsync", 20)],
+    [("video_codecs.encode_av", 0), ("video_codecs.encode_av", 4), ("records.os.fsync", 12), ("records.os.fsync", 20)],
 )
 def test_a_run_ends_at_once_in_one_line_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Any, number: int, where: str, after: int
 ) -> None:
     pytest.importorskip("av")
-    holder = {"video._encode_av": video, "records.os.fsync": records.os}[where]
+    holder = {"video_codecs.encode_av": video_codecs, "records.os.fsync": records.os}[where]
     name = where.rpartition(".")[2]
     with monkeypatch.context() as patch:
         patch.setattr(holder, name, failing(getattr(holder, name), number, after=after))
@@ -78,7 +78,7 @@ def test_a_run_ends_at_once_in_one_line_and_goes_on(
 
 
 def test_the_record_says_why_a_run_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "_encode_av", failing(video._encode_av, errno.ENOSPC, after=3))
+    monkeypatch.setattr(video_codecs, "encode_av", failing(video_codecs.encode_av, errno.ENOSPC, after=3))
     assert call(tmp_path).exit_code == 1
     run = read_run(tmp_path / "run")
     assert run["status"] == "failed"
@@ -109,10 +109,10 @@ def test_a_part_that_meets_a_full_disk_ends_the_run_and_other_trouble_does_not()
 def test_videos_tell_a_failing_disk_from_a_failing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     np = pytest.importorskip("numpy")
     frames = np.zeros((2, 8, 8, 3), np.uint8)
-    monkeypatch.setattr(video, "_encode_av", failing(video._encode_av, number, after=0))
+    monkeypatch.setattr(video_codecs, "encode_av", failing(video_codecs.encode_av, number, after=0))
     with pytest.raises(StorageError, match=f"a.mp4: cannot be written: {os.strerror(number)}"):
         video.write_video(tmp_path / "a.mp4", frames, 8)
-    monkeypatch.setattr(video, "_encode_av", failing(video._encode_av, errno.EACCES, after=0))
+    monkeypatch.setattr(video_codecs, "encode_av", failing(video_codecs.encode_av, errno.EACCES, after=0))
     with pytest.raises(VideoError):
         video.write_video(tmp_path / "a.mp4", frames, 8)
     assert list(tmp_path.iterdir()) == []
@@ -121,7 +121,7 @@ def test_videos_tell_a_failing_disk_from_a_failing_file(tmp_path: Path, monkeypa
 def test_opencv_that_writes_a_part_and_says_nothing_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np = pytest.importorskip("numpy")
     monkeypatch.setattr(video, "find_spec", lambda name: None)
-    monkeypatch.setattr(video, "_probe_cv2", lambda path: (1, 8.0, 8, 8))
+    monkeypatch.setattr(video_codecs, "probe_cv2", lambda path: (1, 8.0, 8, 8))
     with pytest.raises(StorageError, match="written in part"):
         video.write_video(tmp_path / "a.mp4", np.zeros((2, 8, 8, 3), np.uint8), 8)
     assert list(tmp_path.iterdir()) == []

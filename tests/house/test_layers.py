@@ -11,7 +11,7 @@ from tests.house.modules import ROOT, imports, module_level_imports, sources
 #: Row by row from the ground; names below ``rapo_lightning``, ``*`` for all of a package.
 ROWS = {
     0: "types errors",
-    1: "protocols records config positions sections templates weights model_folders prompts video",
+    1: "protocols records config positions sections templates weights model_folders prompts video video_codecs",
     2: """retrieval retrieval.graph retrieval.ingest retrieval.extract retrieval.index retrieval.select
           sspo sspo.ask sspo.budget sspo.evaluate sspo.guard sspo.log sspo.loop sspo.options sspo.progress sspo.propose
           sspo.selection tuning tuning.pairs

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rapo_lightning import video
+from rapo_lightning import video, video_codecs
 from rapo_lightning.errors import VideoError
 from rapo_lightning.video import poster, probe, read_frames, sample_frames, write_video
 
@@ -96,7 +96,7 @@ def test_a_file_appears_whole_or_not_at_all(backend: str, tmp_path: Path, monkey
         path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(video, f"_encode_{backend}", broken)
+    monkeypatch.setattr(video_codecs, f"encode_{backend}", broken)
     with pytest.raises(VideoError, match="disk full"):
         write_video(tmp_path / "a.mp4", moving_square(), 15)
     assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
@@ -161,8 +161,8 @@ def test_limits_hold_for_a_fresh_and_for_a_kept_video(backend: str, tmp_path: Pa
 def test_a_video_is_decoded_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("av")
     decoded = []
-    decode = video._decode_av
-    monkeypatch.setattr(video, "_decode_av", lambda path, *limits: (decoded.append(path), decode(path, *limits))[1])
+    decode = video_codecs.decode_av
+    monkeypatch.setattr(video_codecs, "decode_av", lambda path, *limits: (decoded.append(path), decode(path, *limits))[1])
     path = tmp_path / "a.mp4"
     write_video(path, moving_square(), 15)
     first = read_frames(path)

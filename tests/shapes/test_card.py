@@ -28,7 +28,7 @@ def test_a_card_tells_every_training_gate_and_file(tmp_path: Path) -> None:
     (tmp_path / "video" / "training.json").write_text(json.dumps(first | {"steps": 4.0, "before": first}))
     lines = [
         {"gate": "reconstruction", "videos": 9, "right": 0.5, "by_attribute": {"size": 0.75, "shape": 1.0}},
-        {"gate": "user prompt", "objects": 2, "videos": 9, "right": 0.25},
+        {"gate": "user prompt", "objects": 2, "videos": 9, "right": 0.25, "steps": 6},
         {"gate": "judge", "videos": 8, "kappa": 0.625, "false_accepts": 0.0625},
     ]
     (tmp_path / "gates.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -37,7 +37,7 @@ def test_a_card_tells_every_training_gate_and_file(tmp_path: Path) -> None:
     assert "on 9 or 8 scenes" in text
     for part in (
         "50.0%; 75.0%",
-        "user prompt, two objects: everything asked for is right | 25.0%",
+        "user prompt, two objects, 6 steps: everything asked for is right | 25.0%",
         "kappa 0.62",
         "not there yet",
     ):

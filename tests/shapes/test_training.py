@@ -13,13 +13,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rapo_lightning.judges.reply import parse_alignment
 from rapo_lightning.shapes import train_autoencoder, train_encoder, train_judge, train_language, train_video
+from rapo_lightning.shapes.dataset import arranged_scenes
 from rapo_lightning.shapes.fit import Fit, fit
 from rapo_lightning.shapes.gates import by_attribute, reconstruction_gate, share_right
 from rapo_lightning.shapes.generated import Generated, load_pipeline, read_all, sample_videos
-from rapo_lightning.shapes.scene import Item, Scene
+from rapo_lightning.shapes.scene import Item, Scene, mirrored
+from rapo_lightning.shapes.text_gates import read_caption
 from rapo_lightning.shapes.train_stack import run_together, stack_jobs
 from rapo_lightning.shapes.verify import Reading
+from rapo_lightning.templates import Template
 from rapo_lightning.types import Failure, Reply
 
 SMALL = Fit(steps=2, rate=1e-3, warm_up=1, log_every=1)
@@ -51,6 +55,25 @@ def test_every_script_leaves_safetensors_that_the_suite_accepts(stack: Path) -> 
             checkpoint.unlink()
         refuse_code(str(stack / name))
         assert list((stack / name).rglob("*.safetensors"))
+
+
+def test_several_processes_read_what_one_reads(stack: Path) -> None:
+    made = Generated.load(stack / "generated", "cpu")
+    _ = torch.rand(200, 200) @ torch.rand(200, 200)  # a forked child would wait for ever for threads that torch has started
+    assert read_all(made.videos, workers=2) == made.readings
+
+
+def test_lessons_about_a_video_say_what_the_verifier_reads() -> None:
+    data = arranged_scenes(6, "train", 3)
+    videos = (data.frames(slice(None))[0] * 255).round().to(torch.uint8)
+    right = Generated(videos, data.scenes, read_all(videos))
+    blank = Generated(torch.zeros_like(videos), data.scenes, read_all(torch.zeros_like(videos)))
+    template = Template.load("judge_alignment")
+    for number, scene in enumerate(data.scenes):
+        lessons = right.lessons(8, 0, template)[8 * number : 8 * number + 8]
+        assert read_caption(lessons[0][1]) in (scene, mirrored(scene))
+        assert {parse_alignment(answer).score for _, answer in lessons[1:4]} == {1.0}  # asked for what is there
+    assert all((parse_alignment(answer).score or 0) < 1 for _, answer in blank.lessons(8, 0, template))
 
 
 def test_a_video_depends_on_its_text_and_seed_only(stack: Path) -> None:
