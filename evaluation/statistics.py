@@ -1,4 +1,4 @@
-"""How sure a mean is and how well two raters agree: a paired bootstrap over prompts and Cohen's kappa, in NumPy.
+"""How sure a mean or a share is and how well two raters agree: paired bootstrap over prompts, Wilson interval, Cohen's kappa.
 
 from evaluation.statistics import paired_bootstrap
 mean, low, high = paired_bootstrap([after - before for before, after in prompts])
@@ -10,7 +10,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-__all__ = ["cohen_kappa", "paired_bootstrap"]
+__all__ = ["cohen_kappa", "paired_bootstrap", "wilson_interval"]
 
 #: How often prompts are drawn anew, and the two percentiles between which 95 % of the drawn means lie.
 RESAMPLES = 2000
@@ -48,6 +48,20 @@ def paired_bootstrap(differences: Sequence[float], seed: int = 0) -> tuple[float
     ]
     low, high = np.percentile(np.concatenate(means), PERCENTILES)
     return mean, float(low), float(high)
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float, float]:
+    """A share and its 95 % interval, ``(share, low, high)``; sensible where all or none succeed, as a bootstrap is not.
+
+    Raises:
+        ValueError: no trials, or more successes than trials.
+
+    Source: Wilson, Probable Inference, the Law of Succession, and Statistical Inference (1927).
+    """
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    return successes / trials, float(interval.low), float(interval.high)
 
 
 def cohen_kappa(a: Sequence[Hashable], b: Sequence[Hashable]) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from evaluation.statistics import cohen_kappa, paired_bootstrap
+from evaluation.statistics import cohen_kappa, paired_bootstrap, wilson_interval
 from rapo_lightning.errors import VideoError
 from rapo_lightning.shapes.scene import Scene
 from rapo_lightning.shapes.verify import all_right, check, read
@@ -81,7 +81,7 @@ def _is_right(candidate: Candidate | None, verified: Verified) -> bool:
 
 
 def _row(arm: Arm, right: Sequence[float], raw: Sequence[float], verified: Verified, seed: int) -> dict[str, Any]:
-    share = dict(zip(("right", "low", "high"), paired_bootstrap(right, seed), strict=True))
+    share = dict(zip(("right", "low", "high"), wilson_interval(int(sum(right)), len(right)), strict=True))
     names = ("difference", "difference_low", "difference_high")
     share |= zip(names, paired_bootstrap(_differences(right, raw), seed), strict=True)
     rewards = [c.reward for c in arm.chosen if c is not None and c.reward is not None]

@@ -118,7 +118,8 @@ class VisionInputs:
         }
 
     def _by_processor(self, videos: Sequence[NDArray[np.uint8]]) -> tuple[torch.Tensor, torch.Tensor]:
-        batch = self.processor(list(videos), do_sample_frames=False, return_tensors="pt")
+        # Pixel limits as in `fit_size`; unsaid, transformers warns that it will change them.
+        batch = self.processor(list(videos), do_sample_frames=False, cap_pixels_per_frame=False, return_tensors="pt")
         return batch["pixel_values_videos"], batch["video_grid_thw"]
 
     def _by_patchify(self, videos: Sequence[NDArray[np.uint8]]) -> tuple[torch.Tensor, torch.Tensor]:

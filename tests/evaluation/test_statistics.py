@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evaluation import statistics
-from evaluation.statistics import cohen_kappa, paired_bootstrap
+from evaluation.statistics import cohen_kappa, paired_bootstrap, wilson_interval
 
 
 def test_the_interval_surrounds_the_mean_and_is_always_the_same() -> None:
@@ -65,6 +65,16 @@ def test_small_and_wrong_samples() -> None:
     for wrong in ([], [0.1, math.nan], [math.inf]):
         with pytest.raises(ValueError, match="one finite difference a prompt"):
             paired_bootstrap(wrong)
+
+
+def test_a_share_keeps_its_doubt_where_all_succeed() -> None:
+    # 10 of 10: z**2 / (n + z**2) = 3.8415 / 13.8415 is in doubt (Wilson 1927).
+    assert wilson_interval(10, 10) == pytest.approx((1.0, 1 - 0.27753, 1.0), abs=1e-4)
+    share, low, high = wilson_interval(50, 100)
+    assert (share, low, high) == pytest.approx((0.5, 0.40383, 0.59617), abs=1e-4)
+    for wrong in ((1, 0), (3, 2)):
+        with pytest.raises(ValueError):
+            wilson_interval(*wrong)
 
 
 def test_kappa_is_that_of_the_textbook() -> None:
