@@ -54,12 +54,14 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float, float]:
     """A share and its 95 % interval, ``(share, low, high)``; sensible where all or none succeed, as a bootstrap is not.
 
     Raises:
-        ValueError: no trials, or more successes than trials.
+        ValueError: no trials, fewer than none, or more successes than trials.
 
     Source: Wilson, Probable Inference, the Law of Succession, and Statistical Inference (1927).
     """
     from scipy.stats import binomtest
 
+    if not 0 <= successes <= trials or not trials:
+        raise ValueError(f"a share needs trials, and no more wins than trials; got {successes} wins in {trials} trials")
     interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
     return successes / trials, float(interval.low), float(interval.high)
 

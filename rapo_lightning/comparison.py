@@ -81,7 +81,8 @@ def _is_right(candidate: Candidate | None, verified: Verified) -> bool:
 
 
 def _row(arm: Arm, right: Sequence[float], raw: Sequence[float], verified: Verified, seed: int) -> dict[str, Any]:
-    share = dict(zip(("right", "low", "high"), wilson_interval(int(sum(right)), len(right)), strict=True))
+    interval = wilson_interval(int(sum(right)), len(right))
+    share: dict[str, float | None] = dict(zip(("right", "low", "high"), interval, strict=True))
     names = ("difference", "difference_low", "difference_high")
     share |= zip(names, paired_bootstrap(_differences(right, raw), seed), strict=True)
     rewards = [c.reward for c in arm.chosen if c is not None and c.reward is not None]
