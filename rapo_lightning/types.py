@@ -14,6 +14,7 @@ from typing import Any, Literal, NewType
 
 __all__ = [
     "Candidate",
+    "CaptionPhrases",
     "Cost",
     "Failure",
     "Feedback",
@@ -23,6 +24,7 @@ __all__ = [
     "Origin",
     "Prompt",
     "Reply",
+    "Retrieved",
     "Trajectory",
     "Video",
     "candidate_id",
@@ -94,6 +96,26 @@ class Modifier:
 
     text: str
     kind: Literal["scene", "subject", "action", "atmosphere"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptionPhrases:
+    """What a training caption holds: its places and the phrases said about each of them; any list may be empty."""
+
+    caption: str
+    scenes: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    atmosphere: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieved:
+    """A phrase found for a prompt: the ``scene`` it is linked to, and its cosine ``similarity`` to the prompt, in [-1, 1]."""
+
+    modifier: Modifier
+    scene: str
+    similarity: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,13 @@ from tests.house.modules import ROOT, imports, module_level_imports, sources
 ROWS = {
     0: "types errors",
     1: "protocols records config positions sections templates weights model_folders prompts video video_codecs",
-    2: """retrieval retrieval.graph retrieval.ingest retrieval.extract retrieval.index retrieval.select
+    2: """retrieval retrieval.extract retrieval.graph retrieval.guard retrieval.index retrieval.ingest retrieval.phrases
+          retrieval.picture retrieval.published retrieval.retrieve retrieval.select retrieval.store retrieval.style
           sspo sspo.ask sspo.budget sspo.evaluate sspo.guard sspo.log sspo.loop sspo.options sspo.progress sspo.propose
           sspo.selection tuning tuning.pairs
           shapes shapes.captions shapes.critique shapes.layout shapes.recognise shapes.render shapes.scene shapes.segment
           shapes.verify""",
-    3: "generators generators.* judges judges.* rewriters rewriters.* language language.* retrieval.augment",
+    3: "generators generators.* judges judges.* rewriters rewriters.* language language.* retrieval.augment retrieval.refiners",
     4: """sspo.data sspo.module tuning.data tuning.module tracking tracking_wandb
           shapes.card shapes.chat shapes.dataset shapes.fit shapes.gates shapes.generated shapes.judge_eyes
           shapes.judge_lessons shapes.judge_model shapes.lessons shapes.script shapes.text_gates
@@ -33,7 +34,7 @@ MAY_START_WITH = {
     "shapes.*": {"torch"},
     "evaluation evaluation.*": {"torch"},
 }
-PARTS = ("generators", "judges", "rewriters", "retrieval.augment")
+PARTS = ("generators", "judges", "rewriters", "retrieval.augment", "retrieval.refiners")
 SOURCES = sources()
 
 
