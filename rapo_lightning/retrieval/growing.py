@@ -1,0 +1,251 @@
+"""Adds captions to a graph folder in bounded memory: only phrases that are new are encoded, only what is new is written.
+
+Whether a phrase or a caption is known is looked up in the sorted hashes of the segments on disk, in logarithmic time, so that a
+few captions cost the same on a graph of any size. Small segments are merged now and then; large ones stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rapo_lightning.errors import InputError
+from rapo_lightning.protocols import TextEncoder
+from rapo_lightning.retrieval.graph import KINDS, NODE_TYPES
+from rapo_lightning.retrieval.phrases import hash_keys, key, tidy
+from rapo_lightning.retrieval.segments import Segment, find, mapped, read_texts
+from rapo_lightning.retrieval.store import Manifest, Part, append, read_manifest, write_manifest
+from rapo_lightning.types import CaptionPhrases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["Added", "add", "check_encoder", "create", "encoder_name"]
+
+#: Captions that are added together; a segment holds at least so many where there are more.
+BATCH = 32_768
+#: So many small segments become one, and what counts as small, in nodes.
+_MERGED, _SMALL = 8, 65_536
+_PROBE = "a person walks along a river at dusk"
+_ALIKE = 1e-2  # how far vectors of the probe may lie apart: half precision, another device
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """What adding came to: captions taken, known before (or given twice), without a scene or a modifier; new nodes by type."""
+
+    captions: int = 0
+    duplicates: int = 0
+    empty: int = 0
+    nodes: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(NODE_TYPES, 0))
+
+    def __add__(self, other: Added) -> Added:
+        return Added(
+            captions=self.captions + other.captions,
+            duplicates=self.duplicates + other.duplicates,
+            empty=self.empty + other.empty,
+            nodes={kind: self.nodes[kind] + other.nodes[kind] for kind in NODE_TYPES},
+        )
+
+
+def encoder_name(encoder: TextEncoder) -> str:
+    """What an encoder is called: the last part of its model's name, else its class."""
+    name = str(getattr(encoder, "name", "") or type(encoder).__name__)
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def create(folder: Path, encoder: TextEncoder) -> Manifest:
+    """An empty graph in a new folder."""
+    probe = encoder.encode([_PROBE])[0].tolist()
+    manifest = Manifest(encoder=encoder_name(encoder), dimension=len(probe), probe=tuple(round(value, 6) for value in probe))
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def check_encoder(folder: Path, manifest: Manifest, encoder: TextEncoder) -> None:
+    """Refuse an encoder whose vectors cannot be compared with the graph's, whatever its folder is called.
+
+    Raises:
+        InputError: another dimension, or another vector of the probe sentence.
+    """
+    probe = encoder.encode([_PROBE])[0].numpy()
+    made = f"{folder}: made with the encoder {manifest.encoder} ({manifest.dimension} dimensions)"
+    given = f"{encoder_name(encoder)} ({len(probe)} dimensions)"
+    if len(probe) != manifest.dimension:
+        raise InputError(f"{made}, not with {given}")
+    if manifest.probe and float(np.abs(probe - np.array(manifest.probe)).max()) > _ALIKE:
+        raise InputError(f"{made}; {given} gives other vectors")
+    if not manifest.probe and encoder_name(encoder) != manifest.encoder:
+        raise InputError(f"{made}, not with {given}")
+
+
+def add(
+    folder: Path,
+    captions: Iterable[CaptionPhrases],
+    encoder: TextEncoder,
+    *,
+    batch: int = BATCH,
+    listen: Callable[[Added], None] | None = None,
+) -> Added:
+    """Add captions to the graph of a folder; what was there stays as it was if this is interrupted.
+
+    Args:
+        folder: a graph, from `create` or `rapo graph build`.
+        captions: in any number; they are taken ``batch`` by ``batch``.
+        encoder: the one that the graph was made with.
+        batch: captions in memory at once.
+        listen: told of the sum after each batch.
+
+    Raises:
+        InputError: another encoder, or a folder that another process is adding to.
+    """
+    with _locked(folder):
+        manifest = read_manifest(folder)
+        check_encoder(folder, manifest, encoder)
+        total = Added()
+        rest = iter(captions)
+        while chunk := list(islice(rest, batch)):
+            manifest, added = _add(folder, manifest, chunk, encoder)
+            manifest = _merged(folder, manifest)
+            total += added
+            if listen is not None:
+                listen(total)
+    return total
+
+
+def _add(
+    folder: Path, manifest: Manifest, captions: Sequence[CaptionPhrases], encoder: TextEncoder
+) -> tuple[Manifest, Added]:
+    whole = [caption for caption in captions if caption.scenes and any(_phrases(caption, kind) for kind in KINDS)]
+    known = _Known(folder, manifest)
+    hashes = hash_keys(caption.caption for caption in whole)
+    fresh = known.look_up("key.caption", hashes, None) < 0
+    fresh &= np.isin(np.arange(len(hashes)), np.unique(hashes, return_index=True)[1])
+    taken = [caption for caption, new in zip(whole, fresh, strict=True) if new]
+    done = {"duplicates": len(whole) - len(taken), "empty": len(captions) - len(whole)}
+    if not taken:
+        return manifest, Added(**done)
+
+    texts: dict[str, list[str]] = {}
+    keys: dict[str, NDArray[np.int64]] = {}
+    occurrence: dict[str, NDArray[np.int64]] = {}
+    first = manifest.nodes
+    for kind in NODE_TYPES:
+        names: dict[str, int] = {}
+        said: list[str] = []
+        pairs: list[tuple[int, int]] = []
+        for number, caption in enumerate(taken, start=manifest.captions):
+            for phrase in _phrases(caption, kind):
+                place = names.setdefault(key(phrase), len(names))
+                if place == len(said):
+                    said.append(tidy(phrase))
+                pairs.append((place, number))
+        hashed = hash_keys(names)
+        nodes = known.look_up(f"key.{kind}", hashed, f"node.{kind}")
+        new = nodes < 0
+        nodes[new] = np.arange(int(new.sum())) + first[kind]
+        array = np.array(pairs, np.int64).reshape(-1, 2)
+        occurrence[kind] = np.stack([nodes[array[:, 0]], array[:, 1]])
+        texts[kind] = [text for text, is_new in zip(said, new, strict=True) if is_new]
+        keys[kind] = hashed[new]
+
+    vectors = _encoded(encoder, texts, manifest.dimension)
+    segment = Segment(texts=texts, x=vectors, keys=keys, occurrence=occurrence, captions=hashes[fresh], first=first)
+    nodes_added = {kind: len(texts[kind]) for kind in NODE_TYPES}
+    return append(folder, manifest, segment), Added(captions=len(taken), nodes=nodes_added, **done)
+
+
+def _encoded(encoder: TextEncoder, texts: Mapping[str, Sequence[str]], dimension: int) -> dict[str, NDArray[np.float32]]:
+    """Embeddings by node type; a text of several types is encoded once."""
+    row: dict[str, int] = {}
+    for kind in NODE_TYPES:
+        for text in texts[kind]:
+            row.setdefault(text, len(row))
+    vectors = encoder.encode(list(row)).cpu().numpy() if row else np.zeros((0, dimension), np.float32)
+    return {kind: vectors[[row[text] for text in texts[kind]]].reshape(-1, dimension) for kind in NODE_TYPES}
+
+
+def _phrases(caption: CaptionPhrases, kind: str) -> list[str]:
+    lists = {
+        "scene": caption.scenes,
+        "subject": caption.subjects,
+        "action": caption.actions,
+        "atmosphere": caption.atmosphere,
+    }
+    return list(dict.fromkeys(phrase for phrase in lists[kind] if phrase.strip()))
+
+
+class _Known:
+    """The hashes of all segments of a graph, on disk."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self._segments = [mapped(folder / "segments" / part.name / "tensors.safetensors") for part in manifest.segments]
+
+    def look_up(self, keys: str, wanted: NDArray[np.int64], values: str | None) -> NDArray[np.int64]:
+        """For each wanted hash what stands under ``values`` at its place, -1 where no segment has it."""
+        found = np.full(len(wanted), -1, np.int64)
+        for arrays in self._segments:
+            missing = np.flatnonzero(found < 0)
+            found[missing] = find(wanted[missing], arrays[keys], None if values is None else arrays[values])
+        return found
+
+
+def _merged(folder: Path, manifest: Manifest) -> Manifest:
+    """The graph with its last small segments made one, once there are enough of them."""
+    small: list[Part] = []
+    for part in reversed(manifest.segments):
+        if sum(part.nodes.values()) > _SMALL:
+            break
+        small.insert(0, part)
+    if len(small) < _MERGED:
+        return manifest
+    arrays: dict[str, list[NDArray[Any]]] = {}
+    texts: dict[str, list[str]] = {kind: [] for kind in NODE_TYPES}
+    keys: dict[str, list[NDArray[np.int64]]] = {kind: [] for kind in NODE_TYPES}
+    for part in small:
+        where = folder / "segments" / part.name
+        for kind, names in read_texts(where / "nodes.jsonl", part.nodes).items():
+            texts[kind] += names
+        found = mapped(where / "tensors.safetensors")
+        for name, array in found.items():
+            arrays.setdefault(name, []).append(array)
+        for kind in NODE_TYPES:
+            keys[kind].append(np.asarray(found[f"key.{kind}"])[np.argsort(found[f"node.{kind}"])])
+    before = Counter[str]()
+    for part in manifest.segments[: -len(small)]:
+        before.update(part.nodes)
+    segment = Segment(
+        texts=texts,
+        x={kind: np.concatenate(arrays[f"x.{kind}"]) for kind in NODE_TYPES},
+        keys={kind: np.concatenate(keys[kind]) for kind in NODE_TYPES},
+        occurrence={kind: np.concatenate(arrays[f"occurrence.{kind}"], axis=1) for kind in NODE_TYPES},
+        captions=np.concatenate(arrays["key.caption"]),
+        first={kind: before[kind] for kind in NODE_TYPES},
+    )
+    return append(folder, manifest, segment, captions=sum(part.captions for part in small), instead_of=small)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    if not folder.is_dir():
+        read_manifest(folder)  # says what is wrong
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{folder}: another process is adding to this graph") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,138 @@
+"""One segment of a graph folder: what a batch of captions brought, on disk and as arrays. Written once, never changed.
+
+``nodes.jsonl`` has one object a node, its type and its text: ``{"scene": "a calm sea"}``. ``tensors.safetensors`` has, for each
+node type T with n new nodes and m occurrences:
+
+* ``x.T`` (n, D) float32: the embeddings;
+* ``occurrence.T`` (2, m) int64: node and caption, numbered through the whole graph;
+* ``key.T`` (n,) int64, ascending: hashes of the texts, and ``node.T`` (n,) int64: whose they are;
+
+and ``key.caption`` int64, ascending: hashes of its captions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rapo_lightning.errors import InputError, StorageError
+from rapo_lightning.retrieval.graph import NODE_TYPES
+
+__all__ = ["Segment", "find", "mapped", "read_texts", "write_segment"]
+
+Arrays = Mapping[str, NDArray[Any]]
+Integers = NDArray[np.int64]
+
+_DTYPES: Mapping[str, type] = {"F32": np.float32, "I64": np.int64}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """What a batch of captions adds, by node type: texts, embeddings (n, D), their keys (n,), occurrences (2, m)."""
+
+    texts: Mapping[str, Sequence[str]]
+    x: Mapping[str, NDArray[np.float32]]
+    keys: Mapping[str, Integers]
+    occurrence: Mapping[str, Integers]
+    captions: Integers  # their hashes
+    first: Mapping[str, int]  # the number of the first new node of each type
+
+
+def write_segment(folder: Path, segment: Segment) -> dict[str, int]:
+    """Write a segment into a new folder, synced to disk; the sizes of its files in bytes."""
+    from safetensors.numpy import save_file
+
+    tensors: dict[str, NDArray[Any]] = {"key.caption": np.sort(segment.captions)}
+    for kind in NODE_TYPES:
+        order = np.argsort(segment.keys[kind], kind="stable")
+        tensors[f"x.{kind}"] = np.ascontiguousarray(segment.x[kind], dtype=np.float32)
+        tensors[f"occurrence.{kind}"] = np.ascontiguousarray(segment.occurrence[kind])
+        tensors[f"key.{kind}"] = segment.keys[kind][order]
+        tensors[f"node.{kind}"] = order.astype(np.int64) + segment.first[kind]
+    lines = (json.dumps({kind: text}, ensure_ascii=False) for kind in NODE_TYPES for text in segment.texts[kind])
+    sizes = {}
+    try:
+        folder.mkdir(parents=True)
+        with (folder / "nodes.jsonl").open("w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        save_file(tensors, str(folder / "tensors.safetensors"))
+        for name in ("nodes.jsonl", "tensors.safetensors"):
+            with (folder / name).open("rb+") as file:
+                os.fsync(file.fileno())
+            sizes[name] = (folder / name).stat().st_size
+            (folder / name).chmod(0o644)
+    except OSError as error:
+        raise StorageError.of(folder, error) from error
+    return sizes
+
+
+def mapped(path: Path) -> dict[str, NDArray[Any]]:
+    """The tensors of a safetensors file as arrays that are read from disk where they are touched; writes stay in memory.
+
+    Raises:
+        InputError: the file is not there, is cut off, or is no safetensors file.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if 0 < length <= size - 8 else None
+        if not isinstance(header, dict):
+            raise ValueError("no header")
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, entry in header.items():
+            if name == "__metadata__":
+                continue
+            dtype, shape, (start, end) = _DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
+            if 8 + length + end > size:
+                raise ValueError("cut off")
+            empty = end == start
+            offset = 8 + length + start
+            arrays[name] = np.zeros(shape, dtype) if empty else np.memmap(path, dtype, "c", offset=offset, shape=shape)
+        return arrays
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); the graph is damaged") from error
+
+
+def read_texts(path: Path, counts: Mapping[str, int]) -> dict[str, list[str]]:
+    """The texts of a segment by node type, as many as ``counts`` says.
+
+    Raises:
+        InputError: a line that is no node, or not as many nodes as there should be.
+    """
+    texts: dict[str, list[str]] = {kind: [] for kind in NODE_TYPES}
+    number = 0
+    try:
+        with path.open(encoding="utf-8", errors="surrogatepass") as file:
+            for number, line in enumerate(file, start=1):
+                ((kind, text),) = json.loads(line).items()
+                texts[kind].append(text)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"{path}:{number}: no node of a relation graph") from error
+    found = {kind: len(names) for kind, names in texts.items()}
+    if found != dict(counts):
+        raise InputError(f"{path}: holds {found}, but should hold {dict(counts)}; the graph is damaged")
+    return texts
+
+
+def find(wanted: Integers, keys: Integers, values: Integers | None = None) -> Integers:
+    """For each wanted key the value at its place among the ascending ``keys``, -1 where it is not there.
+
+    Without ``values`` its place. Touches a few entries for each wanted key, so that ``keys`` may lie on disk.
+    """
+    if not len(keys) or not len(wanted):
+        return np.full(len(wanted), -1, np.int64)
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    found = np.asarray(keys[place]) == wanted
+    return np.where(found, place if values is None else np.asarray(values[place]), -1).astype(np.int64)
