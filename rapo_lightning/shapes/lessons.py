@@ -1,7 +1,8 @@
 """The tiny language model's tasks: conversations in the suite's own templates, with the answers it should give.
 
 It learns what Stage 1 and Stage 2 ask of a chat model: rewrite a prompt given everything tried and criticised, restyle, expand,
-merge a detail, list what a caption holds, choose the better of two prompts. All from the training split; critiques are imagined.
+merge a detail, list what a caption holds, say a caption as people would, choose the better of two prompts. All from the training
+split; critiques are imagined.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from rapo_lightning.shapes.scene import ACTIONS, ATMOSPHERES, PLACES, RELATIONS,
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Candidate, Feedback, Message, Prompt, Trajectory
 
-__all__ = ["STYLE", "complete", "lesson"]
+__all__ = ["STYLE", "TEMPLATES", "complete", "lesson"]
+
+#: The templates whose conversations are taught.
+TEMPLATES = ("rewrite", "refactor", "naive", "merge", "extract", "deformat", "select")
 
 #: How Stage 1 describes the captions' style to a language model.
 STYLE = "A smooth animated clip of a place and its light, then how many objects and which, then how each one moves."
@@ -52,16 +56,17 @@ def complete(stated: Scene, rng: np.random.Generator) -> Scene:
 
 
 def lesson(rng: np.random.Generator, templates: dict[str, Template]) -> Lesson:
-    """One conversation and its answer; three in five are rewrites."""
+    """One conversation and its answer; half of them are rewrites."""
     scene = sample(rng, "train")
     stated = state(scene, rng)
     request = user_prompt(stated, rng)
     tasks: list[tuple[float, Callable[..., Lesson]]] = [
-        (0.60, _rewrite),
-        (0.14, _refactor),
+        (0.52, _rewrite),
+        (0.12, _refactor),
         (0.05, _naive),
-        (0.08, _merge),
-        (0.07, _extract),
+        (0.10, _merge),
+        (0.08, _extract),
+        (0.07, _deformat),
         (0.06, _select),
     ]
     task = tasks[int(rng.choice(len(tasks), p=[share for share, _ in tasks]))][1]
@@ -148,7 +153,10 @@ def _naive(rng: np.random.Generator, templates: dict[str, Template], stated: Sce
 
 
 def _merge(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
-    modifier, joined = _joined(request, complete(stated, rng), rng)
+    scene = complete(stated, rng)
+    for _ in range(int(rng.integers(0, 5))):  # what earlier steps have merged
+        request = _joined(request, scene, rng)[1]
+    modifier, joined = _joined(request, scene, rng)
     return templates["merge"].messages(body=request, modifier=modifier), joined
 
 
@@ -171,6 +179,11 @@ def _extract(rng: np.random.Generator, templates: dict[str, Template], stated: S
         "atmosphere": [ATMOSPHERE[str(scene.atmosphere)]],
     }
     return templates["extract"].messages(caption=caption(scene)), json.dumps(parts)
+
+
+def _deformat(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
+    scene = complete(stated, rng)
+    return templates["deformat"].messages(caption=caption(scene)), user_prompt(scene, rng)
 
 
 def _select(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:

@@ -3,33 +3,37 @@
     python -m rapo_lightning.shapes.train_encoder --out build/encoder
     python -m rapo_lightning.shapes.train_encoder --out build/encoder --small
 
-Cosine similarities are taught directly: two phrases of one meaning 1, of different meanings 0; a sentence and a phrase 0.8 when
-it says so, 0.3 when it leaves it open, 0 when it says otherwise; two sentences by the share of attributes on which they agree.
+Cosine similarities are taught directly: two phrases of one meaning 1; a sentence and a phrase 0.75 when it says so, 0.45 when it
+leaves it open, 0.2 when it says otherwise; two sentences by the share of attributes on which they agree. Phrases of different
+meanings share 0.45 (0.2 when they exclude one another): vectors at right angles could not all be near to a sentence of five.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rapo_lightning.shapes.captions import ACTION, ATMOSPHERE, PLACE, SYNONYMS, caption, state, user_prompt
+from rapo_lightning.shapes.captions import ACTION, ATMOSPHERE, PACE, PLACE, SYNONYMS, caption, state, user_prompt
 from rapo_lightning.shapes.fit import Fit, fit
 from rapo_lightning.shapes.lessons import complete
-from rapo_lightning.shapes.scene import Scene, sample
-from rapo_lightning.shapes.script import record
+from rapo_lightning.shapes.scene import COLOURS, SHAPES, SIZES, SPEEDS, TRANSLATIONS, Item, Scene, sample
+from rapo_lightning.shapes.script import run, training_parser
 from rapo_lightning.shapes.tokens import sentences, train_tokenizer
 
 __all__ = ["PHRASES", "pair", "train"]
 
 LENGTH = 64  # tokens; longer sentences are cut
-_SAYS, _OPEN = 0.8, 0.3
+_SAYS, _OPEN, _DENIES = 0.75, 0.45, 0.2
+_PART = 4096
 
 #: Phrases by the meaning they share: what the captions call it, and what people do.
 PHRASES: Mapping[tuple[str, str], tuple[str, ...]] = {
@@ -39,29 +43,63 @@ PHRASES: Mapping[tuple[str, str], tuple[str, ...]] = {
 }
 
 
+class _Phrase(NamedTuple):
+    """A phrase and what it says: a place, an atmosphere, or of an object."""
+
+    text: str
+    place: str | None = None
+    atmosphere: str | None = None
+    item: Item | None = None
+
+
 def pair(rng: np.random.Generator) -> tuple[str, str, float]:
     """Two texts and the cosine that their vectors should have."""
     scene = sample(rng, "train")
     stated = state(scene, rng)
     kind = rng.random()
-    meanings = list(PHRASES)
     if kind < 0.3:
-        first, second = (meanings[int(i)] for i in rng.integers(len(meanings), size=2))
-        if rng.random() < 0.5:
-            second = first
-        return _one(PHRASES[first], rng), _one(PHRASES[second], rng), float(first == second)
-    if kind < 0.65:
-        meaning = meanings[int(rng.integers(len(meanings)))]
-        typed = rng.random() < 0.6
+        first = _phrase(rng)
+        second = _again(first, rng) if rng.random() < 0.4 else _phrase(rng)
+        return first.text, second.text, _likeness(first, second)
+    if kind < 0.75:
+        typed = rng.random() < 0.7
         text, said = (user_prompt(stated, rng), stated) if typed else (caption(scene), scene)
-        return text, _one(PHRASES[meaning], rng), _agreement(said, *meaning)
+        phrase = _of(said if rng.random() < 0.5 else scene, rng) if rng.random() < 0.6 else _phrase(rng)
+        return text, phrase.text, _agreement(said, phrase)
     other = scene if rng.random() < 0.5 else sample(rng, "train")
     text = caption(complete(state(other, rng), rng)) if rng.random() < 0.5 else user_prompt(state(other, rng), rng)
     return user_prompt(stated, rng), text, _overlap(stated, other)
 
 
-def train(out: Path, *, options: Fit, batch_size: int, device: str, small: bool) -> dict[str, Any]:
-    """Train and save a SentenceTransformer to ``out``; its vectors are normalised."""
+def _pairs(task: tuple[int, int]) -> list[tuple[str, str, float]]:
+    count, seed = task
+    rng = np.random.default_rng(seed)
+    return [pair(rng) for _ in range(count)]
+
+
+def _all_pairs(count: int, seed: int, workers: int) -> list[tuple[str, str, float]]:
+    """``count`` pairs, the same for any number of ``workers``."""
+    tasks = [(min(_PART, count - start), seed * 1_000_003 + start) for start in range(0, count, _PART)]
+    if workers > 1 and len(tasks) > 1:
+        with ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn")) as pool:
+            return [item for part in pool.map(_pairs, tasks) for item in part]
+    return [item for task in tasks for item in _pairs(task)]
+
+
+def train(
+    out: Path,
+    *,
+    options: Fit,
+    batch_size: int,
+    examples: int,
+    workers: int,
+    device: str,
+    small: bool,
+    initial: Path | None = None,
+) -> dict[str, Any]:
+    """Train and save a SentenceTransformer to ``out``; its vectors are normalised. It always starts afresh."""
+    if initial is not None:
+        raise ValueError("the encoder is trained from the start; --initial is not for it")
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
     from transformers import BertConfig, BertModel
@@ -83,15 +121,22 @@ def train(out: Path, *, options: Fit, batch_size: int, device: str, small: bool)
         )
     )
     bert.to(device)
+    first, second, targets = zip(*_all_pairs(examples, options.seed, workers), strict=True)
+    coded = tokenizer([*first, *second], padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt")
+    # Tokens and mask of both texts of a pair, (N, 2, LENGTH), and the cosines (N,).
+    words, masks = (coded[name].view(2, -1, LENGTH).transpose(0, 1).to(device) for name in ("input_ids", "attention_mask"))
+    cosines = torch.tensor(targets).to(device)
 
     def batch(step: int) -> tuple[Tensor, ...]:
-        rng = np.random.default_rng(options.seed * 1_000_003 + step)
-        first, second, targets = zip(*(pair(rng) for _ in range(batch_size)), strict=True)
-        coded = tokenizer([*first, *second], padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt")
-        return coded["input_ids"].to(device), coded["attention_mask"].to(device), torch.tensor(targets).to(device)
+        generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
+        index = torch.randint(len(cosines), (batch_size,), generator=generator, device=device)
+        both, mask = (part[index].transpose(0, 1).flatten(0, 1) for part in (words, masks))
+        return both, mask, cosines[index]
 
     def loss(words: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-        hidden = bert(input_ids=words, attention_mask=mask).last_hidden_state * mask[..., None]
+        # As a float mask: of an integer one transformers asks whether it masks anything, which waits for the device.
+        seen = torch.where(mask[:, None, None].bool(), 0.0, -1e9)
+        hidden = bert(input_ids=words, attention_mask=seen).last_hidden_state * mask[..., None]
         first, second = nn.functional.normalize(hidden.sum(1) / mask.sum(1, keepdim=True), dim=-1).chunk(2)
         return ((first * second).sum(-1) - targets).square().mean()
 
@@ -100,22 +145,92 @@ def train(out: Path, *, options: Fit, batch_size: int, device: str, small: bool)
     with tempfile.TemporaryDirectory() as folder:
         bert.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        words = Transformer(folder, max_seq_length=LENGTH)
-        SentenceTransformer(modules=[words, Pooling(width, pooling_mode="mean"), Normalize()]).save(str(out))
+        transformer = Transformer(folder, max_seq_length=LENGTH)
+        SentenceTransformer(modules=[transformer, Pooling(width, pooling_mode="mean"), Normalize()]).save(str(out))
     return result
 
 
-def _agreement(scene: Scene, field: str, value: str) -> float:
-    if field in ("place", "atmosphere"):
-        said = getattr(scene, field)
-        return _OPEN if said is None else _SAYS * (said == value)
-    actions = [item.action for item in scene.items]
-    return _SAYS if value in actions else _OPEN * (None in actions)
+def _phrase(rng: np.random.Generator) -> _Phrase:
+    """Any phrase that a graph of captions may hold, or that people use in its place."""
+    return _of(complete(state(sample(rng, "train"), rng), rng), rng)
+
+
+def _of(scene: Scene, rng: np.random.Generator) -> _Phrase:
+    """A phrase about something that ``scene`` says."""
+    item = scene.items[int(rng.integers(len(scene.items)))]
+    kind = rng.random()
+    if kind < 0.25 and scene.place:
+        return _Phrase(_one(PHRASES["place", scene.place], rng), place=scene.place)
+    if kind < 0.5 and scene.atmosphere:
+        return _Phrase(_one(PHRASES["atmosphere", scene.atmosphere], rng), atmosphere=scene.atmosphere)
+    if kind < 0.75 and item.action:
+        pace = f" {PACE[item.speed]}" if item.speed else ""
+        moving = Item(shape="", colour="", size=None, action=item.action, speed=item.speed)
+        return _Phrase(f"{ACTION[item.action]}{pace}", item=moving)
+    name = " ".join(word for word in (item.size, item.colour, item.shape) if word)
+    return _Phrase(f"a{'n' * (name[0] in 'aeiou')} {name}", item=replace(item, action=None, speed=None))
+
+
+def _again(phrase: _Phrase, rng: np.random.Generator) -> _Phrase:
+    """A phrase of the same meaning, or nearly so."""
+    if phrase.place or phrase.atmosphere:
+        meaning = ("place", phrase.place) if phrase.place else ("atmosphere", str(phrase.atmosphere))
+        return phrase._replace(text=_one(PHRASES[meaning[0], str(meaning[1])], rng))
+    item = phrase.item
+    if item is not None and item.action:
+        speed = SPEEDS[int(rng.integers(len(SPEEDS)))] if item.action in TRANSLATIONS else None
+        pace = f" {PACE[speed]}" if speed else ""
+        return _Phrase(f"{ACTION[item.action]}{pace}", item=replace(item, speed=speed))
+    assert item is not None
+    field, values = (("size", SIZES), ("colour", COLOURS), ("shape", SHAPES))[int(rng.integers(3))]
+    changed = replace(item, **{field: values[int(rng.integers(len(values)))]})
+    name = " ".join(word for word in (changed.size, changed.colour, changed.shape) if word)
+    return _Phrase(f"a{'n' * (name[0] in 'aeiou')} {name}", item=changed)
+
+
+def _likeness(first: _Phrase, second: _Phrase) -> float:
+    for field in ("place", "atmosphere"):
+        mine, theirs = getattr(first, field), getattr(second, field)
+        if mine and theirs:
+            return 1.0 if mine == theirs else _DENIES
+    if first.item is None or second.item is None or bool(first.item.action) != bool(second.item.action):
+        return _OPEN
+    return _between(_DENIES, 1.0, _matches(first.item, second.item))
+
+
+def _agreement(said: Scene, phrase: _Phrase) -> float:
+    """How near a sentence that says ``said`` should be to a phrase."""
+    for field in ("place", "atmosphere"):
+        if wanted := getattr(phrase, field):
+            stated = getattr(said, field)
+            return _OPEN if stated is None else _SAYS if stated == wanted else _DENIES
+    assert phrase.item is not None
+    return max(_of_item(item, phrase.item) for item in said.items)
+
+
+def _of_item(item: Item, wanted: Item) -> float:
+    if wanted.action and item.action is None:
+        return _OPEN
+    return _between(_DENIES, _SAYS, _matches(item, wanted))
+
+
+def _matches(mine: Item, wanted: Item) -> float:
+    """The share of what ``wanted`` says that holds of ``mine``; what is left open counts half, another action for all."""
+    if wanted.action:
+        if mine.action != wanted.action:
+            return 0.0
+        return 1.0 if wanted.speed == mine.speed else 0.25 if wanted.speed and mine.speed else 0.75
+    fields = [(getattr(mine, name), getattr(wanted, name)) for name in ("size", "colour", "shape") if getattr(wanted, name)]
+    return float(np.mean([0.5 if a is None else float(a == b) for a, b in fields])) ** 2
+
+
+def _between(low: float, high: float, share: float) -> float:
+    return low + (high - low) * share
 
 
 def _overlap(stated: Scene, other: Scene) -> float:
     mine, theirs = stated.attributes(), other.attributes()
-    return float(np.mean([theirs.get(name) == value for name, value in mine.items()]))
+    return _between(_DENIES, 1.0, float(np.mean([theirs.get(name) == value for name, value in mine.items()])))
 
 
 def _one(phrases: tuple[str, ...], rng: np.random.Generator) -> str:
@@ -123,20 +238,8 @@ def _one(phrases: tuple[str, ...], rng: np.random.Generator) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--small", action="store_true", help="a tiny model and few steps, to try the script")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    a = parser.parse_args()
-    if a.small:
-        a.steps, a.batch_size = min(a.steps, 4), 4
-    options = Fit(steps=a.steps, rate=a.rate, seed=a.seed, warm_up=100, average=0.99, graph=False)
-    result = train(a.out, options=options, batch_size=a.batch_size, device=a.device, small=a.small)
-    record("encoder", result, a)
+    parser = training_parser(__doc__, steps=12_000, batch_size=256, examples=262_144)
+    run("encoder", train, parser, warm_up=200, average=0.995)
 
 
 if __name__ == "__main__":

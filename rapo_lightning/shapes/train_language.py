@@ -21,7 +21,7 @@ from torch import Tensor
 
 from rapo_lightning.shapes.chat import END, PAD, chat_tokenizer, packed_rows, rendered, tokenized
 from rapo_lightning.shapes.fit import CAUSAL, Fit, fit
-from rapo_lightning.shapes.lessons import lesson
+from rapo_lightning.shapes.lessons import TEMPLATES, lesson
 from rapo_lightning.shapes.script import run, training_parser
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Message
@@ -121,7 +121,7 @@ def train(
 def _part(task: tuple[int, int]) -> list[tuple[Sequence[Message], str]]:
     count, seed = task
     rng = np.random.default_rng(seed)
-    templates = {name: Template.load(name) for name in ("rewrite", "refactor", "naive", "merge", "extract", "select")}
+    templates = {name: Template.load(name) for name in TEMPLATES}
     return [lesson(rng, templates) for _ in range(count)]
 
 

@@ -43,7 +43,7 @@ def stack_jobs(
     generated = ["--video", str(out / "video"), "--out", str(made), "--count", count, "--steps", steps, *shared]
     judge = ["--out", str(out / "judge"), "--generated", str(made), *tiny, *shared, *fast, *limit(0.28)]
     language = ["--out", str(out / "language"), *tiny, *shared, *fast, *limit(0.12)]
-    encoder = ["--out", str(out / "encoder"), *tiny]
+    encoder = ["--out", str(out / "encoder"), *tiny, *shared]
     return [
         *([] if autoencoder else [first]),
         [("video", "train_video", video, out / "video" / "model_index.json")],

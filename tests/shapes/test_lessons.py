@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rapo_lightning.judges.reply import parse_alignment
+from rapo_lightning.shapes import lessons
 from rapo_lightning.shapes.captions import caption, details, state, user_prompt
 from rapo_lightning.shapes.chat import answer_rows, chat_tokenizer, packed_rows, rendered
 from rapo_lightning.shapes.critique import compare, critique, reply, verdict
@@ -20,7 +21,7 @@ from rapo_lightning.shapes.scene import Scene, held_out, mirrored, sample
 from rapo_lightning.shapes.train_encoder import pair
 from rapo_lightning.templates import Template
 
-TEMPLATES = {name: Template.load(name) for name in ("rewrite", "refactor", "naive", "merge", "extract", "select")}
+TEMPLATES = {name: Template.load(name) for name in lessons.TEMPLATES}
 
 
 def _scenes(count: int, seed: int = 0) -> list[Scene]:

@@ -43,7 +43,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scenes = [Scene(items=items, place="sea", atmosphere="day")] * 2
     Generated(videos, scenes, read_all(videos)).save(folder / "generated")
     train_judge.train(folder / "judge", batch_size=2, scenes=8, workers=1, generated=folder / "generated", **COMMON)
-    train_encoder.train(folder / "encoder", batch_size=4, **COMMON)
+    train_encoder.train(folder / "encoder", batch_size=4, examples=64, workers=1, **COMMON)
     return folder
 
 
