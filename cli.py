@@ -6,20 +6,21 @@ Exit codes: 0 done, 1 unexpected failure, 2 usage or configuration, 3 finished w
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rapo_lightning.commands.console import Allow, Config, Json, Offline, Out, Quiet, Set, command, end, progress
+from rapo_lightning.commands.graph import graph_app
+from rapo_lightning.commands.rewrite import rewrite
+
 if TYPE_CHECKING:
-    from rapo_lightning.session import OnCandidate, Outcome
+    from rapo_lightning.session import OnCandidate
     from rapo_lightning.workflows import Started
 
 __all__ = ["app"]
@@ -32,14 +33,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode=None,
 )
-
-Config = Annotated[Path, typer.Argument(help="The configuration: one YAML is one run.", show_default=False)]
-Out = Annotated[Path, typer.Option("--out", help="The run folder; a run that is there is continued.", show_default=False)]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value; repeatable.")]
-Allow = Annotated[list[str] | None, typer.Option("--allow", metavar="PREFIX", help="Trust class paths under PREFIX.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors (and what --json prints).")]
-Offline = Annotated[bool, typer.Option("--offline", help="Never ask the model hub.")]
+app.add_typer(graph_app, name="graph")
+app.command()(rewrite)
 
 
 @app.command()
@@ -65,7 +60,7 @@ def optimize(
     """Optimise prompts in a closed loop: render, judge, rewrite, keep the best."""
     given = {"seed": seed, "trainer.devices": devices, "budget.max_videos": max_videos, "budget.max_hours": max_hours}
     overrides = [*(set_ or ()), *(f"{key}={value}" for key, value in given.items() if value is not None)]
-    with _command(as_json=as_json, quiet=quiet, offline=offline) as show, ExitStack() as stack:
+    with command(as_json=as_json, quiet=quiet, offline=offline) as show, ExitStack() as stack:
         from rapo_lightning import terminal, workflows
 
         if dry_run:
@@ -78,7 +73,7 @@ def optimize(
                 return []
             terminal.say(f"{terminal.plan_text(run.plan)}; run folder: {run.folder}")
             title = f"process 1 of {run.processes}" if run.processes > 1 else ""
-            return [_progress(stack, run.videos, title)]
+            return [progress(stack, run.videos, title)]
 
         outcome = workflows.optimize(
             config,
@@ -97,7 +92,7 @@ def optimize(
         stack.close()
         found = {"best": terminal.best_rows(outcome.trajectories), "failed": list(outcome.failed), "stops": dict(outcome.stops)}
         show(terminal.outcome_text(outcome), {"folder": str(outcome.folder), **found, "exit_code": outcome.exit_code})
-        _end(outcome, quiet)
+        end(outcome, quiet)
 
 
 @app.command()
@@ -114,7 +109,7 @@ def quickstart(
     quiet: Quiet = False,
 ) -> None:
     """Run the main job on the embedded default and measure what it gains: raw, best-of-N, loop, oracle."""
-    with _command(as_json=as_json, quiet=quiet, offline=True) as show, ExitStack() as stack:
+    with command(as_json=as_json, quiet=quiet, offline=True) as show, ExitStack() as stack:
         from rapo_lightning import terminal
         from rapo_lightning.comparison import NOTE
         from rapo_lightning.project import project_file
@@ -122,7 +117,7 @@ def quickstart(
 
         def listen(name: str, videos: int) -> OnCandidate:
             stack.close()
-            return _progress(stack, videos, name)
+            return progress(stack, videos, name)
 
         if not quiet:
             terminal.say(NOTE)
@@ -145,7 +140,7 @@ def quickstart(
             f"every video, score and rewrite: {out / 'report.html'}" if comparison else "",
             {**(comparison or {}), "folder": str(out), "exit_code": outcome.exit_code},
         )
-        _end(outcome, quiet)
+        end(outcome, quiet)
 
 
 @app.command()
@@ -155,7 +150,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write report.html of a run again, from its records."""
-    with _command(as_json=as_json) as show:
+    with command(as_json=as_json) as show:
         from rapo_lightning import workflows
 
         path = workflows.report(folder, embed_below=4_000_000 if embed else None)
@@ -165,7 +160,7 @@ def report(
 @app.command()
 def check(config: Config, set_: Set = None, allow: Allow = None, offline: Offline = False, as_json: Json = False) -> None:
     """Read a configuration, construct every part of it, run nothing."""
-    with _command(as_json=as_json, offline=offline) as show:
+    with command(as_json=as_json, offline=offline) as show:
         from rapo_lightning import workflows
 
         checked = workflows.check(config, overrides=set_ or (), allow=allow or ())
@@ -176,7 +171,7 @@ def check(config: Config, set_: Set = None, allow: Allow = None, offline: Offlin
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine has, what is missing, and how to get it."""
-    with _command(as_json=as_json) as show:
+    with command(as_json=as_json) as show:
         from rapo_lightning.doctor import findings
 
         found = findings()
@@ -186,66 +181,6 @@ def doctor(as_json: Json = False) -> None:
         )
         show("\n".join(lines), {"findings": [asdict(finding) for finding in found]})
         raise typer.Exit(0 if all(finding.ok or finding.optional for finding in found) else 1)
-
-
-@contextmanager
-def _command(*, as_json: bool, quiet: bool = False, offline: bool = False) -> Iterator[Any]:
-    """Gives ``show(text, data)`` for a command's result, which the first process of a run prints, and turns the suite's own
-    errors into one line each and an exit code; anything else keeps its traceback."""
-    from rapo_lightning.errors import RapoError, StorageError
-    from rapo_lightning.processes import is_first
-    from rapo_lightning.terminal import one_line, say
-
-    if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported
-    _hush(bars=not sys.stderr.isatty(), everything=quiet or not is_first())
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a prompt is no reason to fail
-
-    def show(text: str, data: dict[str, Any]) -> None:
-        if is_first() and (as_json or (text and not quiet)):
-            print(json.dumps(data, ensure_ascii=False) if as_json else text)
-
-    try:
-        yield show
-    except (RapoError, OSError) as error:
-        if isinstance(error, OSError) and error.errno in StorageError.ERRNOS:
-            error = StorageError.of(error.filename or "a file", error)
-        if not isinstance(error, RapoError):
-            raise
-        if is_first():
-            if as_json:
-                print(json.dumps({"error": str(error), "exit_code": error.exit_code}, ensure_ascii=False))
-            for line in str(error).splitlines():
-                say(f"rapo: {one_line(line)}")
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        say("rapo: interrupted; the same command continues")
-        raise typer.Exit(130) from None
-
-
-def _end(outcome: Outcome, quiet: bool) -> None:
-    from rapo_lightning.processes import is_first
-    from rapo_lightning.terminal import outcome_notes, say
-
-    for note in outcome_notes(outcome) if is_first() and not quiet else ():
-        say(note)
-    raise typer.Exit(outcome.exit_code)
-
-
-def _progress(stack: ExitStack, videos: int, title: str) -> OnCandidate:
-    from rapo_lightning.progress import Progress
-
-    return stack.enter_context(Progress(videos, title)).on_candidate
-
-
-def _hush(*, bars: bool, everything: bool) -> None:
-    """Keep the libraries' progress bars, or these and their notes and warnings, off stderr. Must come before their import."""
-    if bars or everything:
-        os.environ.update(HF_HUB_DISABLE_PROGRESS_BARS="1", TQDM_DISABLE="1")
-    if everything:
-        warnings.simplefilter("ignore")
-        os.environ.update(TRANSFORMERS_VERBOSITY="error", DIFFUSERS_VERBOSITY="error", WANDB_SILENT="true")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from rapo_lightning.generators import DiffusersGenerator, FakeGenerator
     from rapo_lightning.judges import FakeJudge, OpticalFlowJudge, PhysicsJudge, QwenVLJudge
-    from rapo_lightning.language import FakeLanguageModel, HuggingFaceChat
+    from rapo_lightning.language import FakeLanguageModel, FakeTextEncoder, HuggingFaceChat, OpenAIChat, SentenceEncoder
     from rapo_lightning.protocols import (
         Augmenter,
         Generator,
@@ -37,19 +37,25 @@ if TYPE_CHECKING:
         Selection,
         TextEncoder,
     )
+    from rapo_lightning.retrieval.augment import RAPOAugmenter
+    from rapo_lightning.retrieval.graph import RelationGraph
+    from rapo_lightning.retrieval.refiners import ChatRefiner
     from rapo_lightning.rewriters import FakeRewriter, LLMRewriter, RepeatPrompt
     from rapo_lightning.sspo.selection import AverageRanking, HighestReward, WeightedMean
     from rapo_lightning.types import (
         Candidate,
+        CaptionPhrases,
         Cost,
         Failure,
         Feedback,
+        Kind,
         Message,
         ModelReference,
         Modifier,
         Origin,
         Prompt,
         Reply,
+        Retrieved,
         Trajectory,
         Video,
     )
@@ -58,6 +64,8 @@ __all__ = [
     "Augmenter",
     "AverageRanking",
     "Candidate",
+    "CaptionPhrases",
+    "ChatRefiner",
     "ConfigError",
     "Cost",
     "DiffusersGenerator",
@@ -66,18 +74,21 @@ __all__ = [
     "FakeJudge",
     "FakeLanguageModel",
     "FakeRewriter",
+    "FakeTextEncoder",
     "Feedback",
     "Generator",
     "HighestReward",
     "HuggingFaceChat",
     "InputError",
     "Judge",
+    "Kind",
     "LLMRewriter",
     "LanguageModel",
     "LimitsText",
     "Message",
     "ModelReference",
     "Modifier",
+    "OpenAIChat",
     "OpticalFlowJudge",
     "Origin",
     "PartError",
@@ -85,14 +96,18 @@ __all__ = [
     "Placeable",
     "Prompt",
     "QwenVLJudge",
+    "RAPOAugmenter",
     "RapoError",
     "RecordError",
+    "RelationGraph",
     "RepeatPrompt",
     "Reply",
+    "Retrieved",
     "Reward",
     "Rewriter",
     "RunFolderError",
     "Selection",
+    "SentenceEncoder",
     "StorageError",
     "TextEncoder",
     "Trajectory",
@@ -104,13 +119,17 @@ __all__ = [
 
 #: Where each name lives.
 _HOMES = {
-    "types": "Candidate Cost Failure Feedback Message ModelReference Modifier Origin Prompt Reply Trajectory Video",
+    "types": """Candidate CaptionPhrases Cost Failure Feedback Kind Message ModelReference Modifier Origin Prompt
+        Reply Retrieved Trajectory Video""",
     "protocols": "Augmenter Generator Judge LanguageModel LimitsText Placeable Reward Rewriter Selection TextEncoder",
     "errors": "ConfigError InputError PartError RapoError RecordError RunFolderError StorageError VideoError WeightsError",
     "generators": "DiffusersGenerator FakeGenerator",
     "judges": "FakeJudge OpticalFlowJudge PhysicsJudge QwenVLJudge",
     "rewriters": "FakeRewriter LLMRewriter RepeatPrompt",
-    "language": "FakeLanguageModel HuggingFaceChat",
+    "language": "FakeLanguageModel FakeTextEncoder HuggingFaceChat OpenAIChat SentenceEncoder",
+    "retrieval.augment": "RAPOAugmenter",
+    "retrieval.graph": "RelationGraph",
+    "retrieval.refiners": "ChatRefiner",
     "sspo.selection": "AverageRanking HighestReward WeightedMean",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}

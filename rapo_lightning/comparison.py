@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any
+from typing import Any, Literal
 
 from evaluation.statistics import cohen_kappa, paired_bootstrap, wilson_interval
 from rapo_lightning.errors import VideoError
@@ -29,11 +29,12 @@ Verified = Callable[[Candidate], Mapping[str, bool | None]]
 class Arm:
     """One arm's chosen candidates, one a prompt (None: none could be scored), with every candidate it rendered.
 
+    ``role``: the baseline, the control that spends as many videos without rewriting, what is measured, or the ceiling.
     ``seconds`` of wall time; None when it went on from an earlier session.
     """
 
     name: str
-    videos_per_prompt: int
+    role: Literal["raw", "control", "stage", "oracle"]
     chosen: tuple[Candidate | None, ...]
     rendered: tuple[Candidate, ...]
     seconds: float | None
@@ -43,21 +44,26 @@ def compare(arms: Sequence[Arm], asked: Sequence[tuple[Prompt, Scene]], *, seed:
     """Verified shares with paired intervals, what the judge says, how well it agrees, and the worst cases.
 
     Args:
-        arms: raw, best-of-N, loop and oracle, in this order; each has one candidate for each of ``asked``.
+        arms: each has one candidate for each of ``asked``; the worst cases are those of the last ``stage``.
         asked: the prompts, each with what it states.
         seed: of the bootstrap.
     """
     verified = _verifier({prompt.id: stated for prompt, stated in asked})
-    rights = [[float(_is_right(candidate, verified)) for candidate in arm.chosen] for arm in arms]
-    raw, best_of, loop, oracle = rights
+    rights = {arm.name: [float(_is_right(candidate, verified)) for candidate in arm.chosen] for arm in arms}
+    of_role = {arm.role: arm for arm in arms}
+    raw, best_of, oracle = (rights[of_role[role].name] for role in ("raw", "control", "oracle"))
     gap = mean(_differences(oracle, raw))
+    stages = {arm.name: rights[arm.name] for arm in arms if arm.role == "stage"}
+    minus = {name: paired_bootstrap(_differences(right, best_of), seed) for name, right in stages.items()}
     return {
         "title": f"{len(asked)} held-out user prompts, seed {seed}",
         "note": NOTE,
-        "arms": [_row(arm, right, raw, verified, seed) for arm, right in zip(arms, rights, strict=True)],
-        "gap_closed": round(mean(_differences(loop, raw)) / gap, 4) if gap > 0 else None,
-        "loop_minus_best_of_n": [_rounded(value) for value in paired_bootstrap(_differences(loop, best_of), seed)],
-        "worst": _worst(arms[0], arms[2], [prompt for prompt, _ in asked], verified),
+        "arms": [_row(arm, rights[arm.name], raw, verified, seed) for arm in arms],
+        "gap_closed": {
+            name: round(mean(_differences(right, raw)) / gap, 4) if gap > 0 else None for name, right in stages.items()
+        },
+        "minus_best_of_n": {name: [_rounded(value) for value in values] for name, values in minus.items()},
+        "worst": _worst(of_role["raw"], of_role["stage"], [prompt for prompt, _ in asked], verified),
     }
 
 
@@ -90,7 +96,7 @@ def _row(arm: Arm, right: Sequence[float], raw: Sequence[float], verified: Verif
     return {
         "name": arm.name,
         "prompts": len(arm.chosen),
-        "videos_per_prompt": arm.videos_per_prompt,
+        "videos_per_prompt": round(len(arm.rendered) / len(arm.chosen), 2),
         **{name: _rounded(value) for name, value in share.items()},
         "judge": _rounded(mean(rewards)) if rewards else None,
         "kappa": _rounded(cohen_kappa([judge for judge, _ in scored], [right for _, right in scored])) if scored else None,
@@ -107,10 +113,10 @@ def _by_attribute(arm: Arm, verified: Verified) -> dict[str, float]:
     return {name: round(mean(values), 4) for name, values in sorted(found.items())}
 
 
-def _worst(raw: Arm, loop: Arm, prompts: Sequence[Prompt], verified: Verified) -> list[dict[str, str]]:
-    """Prompts on which the loop did worse than the raw prompt, then those with most left wrong; five at most."""
+def _worst(raw: Arm, stage: Arm, prompts: Sequence[Prompt], verified: Verified) -> list[dict[str, str]]:
+    """Prompts on which a stage did worse than the raw prompt, then those with most left wrong; five at most."""
     cases = []
-    for prompt, before, best in zip(prompts, raw.chosen, loop.chosen, strict=True):
+    for prompt, before, best in zip(prompts, raw.chosen, stage.chosen, strict=True):
         if best is None:
             cases.append((99, prompt.text, "no video could be scored"))
             continue

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from rapo_lightning.config import did_you_mean
 
-__all__ = ["BudgetSection", "LoopSection", "OptimizeConfig", "Part", "Section", "TrainerArguments"]
+__all__ = ["BudgetSection", "GraphConfig", "LoopSection", "OptimizeConfig", "Part", "Section", "TrainerArguments"]
 
 #: What ``trainer:`` may hold: the parameters of `lightning.Trainer` (but for ``logger``, a section of its own), written down so
 #: that checking them imports nothing.
@@ -127,3 +127,18 @@ class OptimizeConfig(Section):
     @classmethod
     def _empty(cls, value: object) -> object:
         return {} if value is None else value
+
+
+class GraphConfig(Section):
+    """What ``rapo graph`` works with.
+
+    ``encoder`` encodes phrases; without one, a graph that is there is opened with its own. ``language_model`` extracts phrases
+    from captions whose file does not bring them, asked by ``template``, ``batch_size`` captions at once.
+    """
+
+    schema_version: Literal[1] = 1
+    encoder: Part | None = None
+    language_model: Part | None = None
+    template: str = "extract"
+    batch_size: int = Field(default=64, ge=1)
+    max_new_tokens: int = Field(default=256, ge=1)

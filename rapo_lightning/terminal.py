@@ -93,7 +93,7 @@ def comparison(found: Mapping[str, Any]) -> None:
         gain = f"{100 * arm['difference']:+.0f} ({_points(arm['difference_low'])} to {_points(arm['difference_high'])})"
         table.add_row(
             arm["name"],
-            str(arm["videos_per_prompt"]),
+            format(arm["videos_per_prompt"], "g"),
             f"{100 * arm['right']:.0f} %",
             "" if arm is arms[0] else gain,
             _number(arm["judge"], ".2f"),
@@ -110,8 +110,9 @@ def comparison(found: Mapping[str, Any]) -> None:
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 130, highlight=False, markup=False)
     console.print(table, attributes)
     console.print(found["note"], soft_wrap=True)
-    if found["gap_closed"] is not None:
-        console.print(f"The loop closes {100 * found['gap_closed']:.0f} % of the gap between raw and oracle.")
+    closed = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found["gap_closed"].items() if share is not None)
+    if closed:
+        console.print(f"of the gap between raw and oracle closed: {closed}", soft_wrap=True)
     for case in found["worst"]:
         console.print(f"worst: {one_line(case['prompt'])}: {case['why']}", soft_wrap=True)
 

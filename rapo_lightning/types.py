@@ -18,6 +18,7 @@ __all__ = [
     "Cost",
     "Failure",
     "Feedback",
+    "Kind",
     "Message",
     "ModelReference",
     "Modifier",
@@ -38,6 +39,9 @@ ModelReference = NewType("ModelReference", str)
 
 #: One turn of a conversation: ``{"role": "system" | "user" | "assistant", "content": text}``.
 Message = Mapping[str, str]
+
+#: What a phrase of a caption is about.
+Kind = Literal["scene", "subject", "action", "atmosphere"]
 
 #: Where a candidate's text came from.
 Origin = Literal["user", "rapo", "refiner", "rewrite"]
@@ -95,7 +99,7 @@ class Modifier:
     """A phrase of the training captions that can be merged into a prompt."""
 
     text: str
-    kind: Literal["scene", "subject", "action", "atmosphere"]
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

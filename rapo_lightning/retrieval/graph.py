@@ -21,7 +21,7 @@ from rapo_lightning.errors import InputError
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-__all__ = ["KINDS", "NODE_TYPES", "RelationGraph", "co_occurrence"]
+__all__ = ["KINDS", "NODE_TYPES", "RelationGraph", "co_occurrence", "edge_sum"]
 
 #: What a scene is linked to.
 KINDS = ("subject", "action", "atmosphere")
@@ -53,8 +53,12 @@ class RelationGraph:
         occurrence: Mapping[str, Tensor],
         captions: int,
         encoder: str,
+        edges: Mapping[str, tuple[Tensor, Tensor]] | None = None,
     ) -> RelationGraph:
         """A graph from its nodes' texts, embeddings (N, D) and occurrences (2, M), each by node type; edges are computed.
+
+        ``edges``, by kind ``edge_index`` (2, E), sorted by scene, and ``count`` (E,), are for a graph whose occurrences do not
+        tell them (`retrieval.graph_data`).
 
         Raises:
             InputError: sizes that do not fit together, or occurrences that name what is not there.
@@ -71,7 +75,7 @@ class RelationGraph:
             data[kind].x, data[kind].text, data[kind].occurrence = vectors, names, where
             data[kind].num_nodes = len(names)
         for kind in KINDS:
-            index, count = co_occurrence(occurrence["scene"], occurrence[kind], len(texts[kind]))
+            index, count = edges[kind] if edges else co_occurrence(occurrence["scene"], occurrence[kind], len(texts[kind]))
             data["scene", "has", kind].edge_index = index
             data["scene", "has", kind].count = count
         return cls(data, encoder=encoder, captions=captions)
@@ -133,3 +137,13 @@ def co_occurrence(scenes: Tensor, others: Tensor, width: int) -> tuple[Tensor, T
     pairs = scenes[0, source] * max(width, 1) + others[0, first[source] + within]
     pairs, count = torch.unique(pairs, return_counts=True)
     return torch.stack([pairs // max(width, 1), pairs % max(width, 1)]), count
+
+
+def edge_sum(*parts: tuple[Tensor, Tensor], width: int) -> tuple[Tensor, Tensor]:
+    """Edges (2, E) and counts (E,) of several parts added up, sorted by scene, then by the other node, without sums of 0."""
+    keys = torch.cat([index[0] * max(width, 1) + index[1] for index, _ in parts])
+    unique, where = torch.unique(keys, return_inverse=True)
+    total = torch.zeros(len(unique), dtype=torch.int64, device=keys.device)
+    total.index_add_(0, where, torch.cat([count for _, count in parts]))
+    unique, total = unique[total != 0], total[total != 0]
+    return torch.stack([unique // max(width, 1), unique % max(width, 1)]), total

@@ -58,9 +58,8 @@ class Added:
 
 
 def encoder_name(encoder: TextEncoder) -> str:
-    """What an encoder is called: the last part of its model's name, else its class."""
-    name = str(getattr(encoder, "name", "") or type(encoder).__name__)
-    return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    """What an encoder is called: its own name where it has one, else its class."""
+    return str(getattr(encoder, "name", "") or type(encoder).__name__)
 
 
 def create(folder: Path, encoder: TextEncoder) -> Manifest:
@@ -122,18 +121,16 @@ def add(
     return total
 
 
-def _add(
-    folder: Path, manifest: Manifest, captions: Sequence[CaptionPhrases], encoder: TextEncoder
-) -> tuple[Manifest, Added]:
+def _add(folder: Path, manifest: Manifest, captions: Sequence[CaptionPhrases], encoder: TextEncoder) -> tuple[Manifest, Added]:
     whole = [caption for caption in captions if caption.scenes and any(_phrases(caption, kind) for kind in KINDS)]
     known = _Known(folder, manifest)
     hashes = hash_keys(caption.caption for caption in whole)
     fresh = known.look_up("key.caption", hashes, None) < 0
     fresh &= np.isin(np.arange(len(hashes)), np.unique(hashes, return_index=True)[1])
     taken = [caption for caption, new in zip(whole, fresh, strict=True) if new]
-    done = {"duplicates": len(whole) - len(taken), "empty": len(captions) - len(whole)}
+    added = Added(duplicates=len(whole) - len(taken), empty=len(captions) - len(whole))
     if not taken:
-        return manifest, Added(**done)
+        return manifest, added
 
     texts: dict[str, list[str]] = {}
     keys: dict[str, NDArray[np.int64]] = {}
@@ -160,8 +157,8 @@ def _add(
 
     vectors = _encoded(encoder, texts, manifest.dimension)
     segment = Segment(texts=texts, x=vectors, keys=keys, occurrence=occurrence, captions=hashes[fresh], first=first)
-    nodes_added = {kind: len(texts[kind]) for kind in NODE_TYPES}
-    return append(folder, manifest, segment), Added(captions=len(taken), nodes=nodes_added, **done)
+    added += Added(captions=len(taken), nodes={kind: len(texts[kind]) for kind in NODE_TYPES})
+    return append(folder, manifest, segment), added
 
 
 def _encoded(encoder: TextEncoder, texts: Mapping[str, Sequence[str]], dimension: int) -> dict[str, NDArray[np.float32]]:
@@ -230,6 +227,7 @@ def _merged(folder: Path, manifest: Manifest) -> Manifest:
         occurrence={kind: np.concatenate(arrays[f"occurrence.{kind}"], axis=1) for kind in NODE_TYPES},
         captions=np.concatenate(arrays["key.caption"]),
         first={kind: before[kind] for kind in NODE_TYPES},
+        edges={kind: np.concatenate(arrays[f"edge.{kind}"], axis=1) for kind in KINDS if f"edge.{kind}" in arrays},
     )
     return append(folder, manifest, segment, captions=sum(part.captions for part in small), instead_of=small)
 

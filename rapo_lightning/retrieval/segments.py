@@ -7,7 +7,8 @@ node type T with n new nodes and m occurrences:
 * ``occurrence.T`` (2, m) int64: node and caption, numbered through the whole graph;
 * ``key.T`` (n,) int64, ascending: hashes of the texts, and ``node.T`` (n,) int64: whose they are;
 
-and ``key.caption`` int64, ascending: hashes of its captions.
+and ``key.caption`` int64, ascending: hashes of its captions. A graph whose edges are not all told by its occurrences also has
+``edge.T`` (3, e) int64 for each kind T: scene, modifier, and by how much their count differs from what the occurrences tell.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ _DTYPES: Mapping[str, type] = {"F32": np.float32, "I64": np.int64}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """What a batch of captions adds, by node type: texts, embeddings (n, D), their keys (n,), occurrences (2, m)."""
+    """What captions add, by node type: texts, embeddings (n, D), their keys (n,), occurrences (2, m), edges (3, e)."""
 
     texts: Mapping[str, Sequence[str]]
     x: Mapping[str, NDArray[np.float32]]
@@ -43,6 +44,7 @@ class Segment:
     occurrence: Mapping[str, Integers]
     captions: Integers  # their hashes
     first: Mapping[str, int]  # the number of the first new node of each type
+    edges: Mapping[str, Integers] = field(default_factory=dict)  # where they differ from the occurrences
 
 
 def write_segment(folder: Path, segment: Segment) -> dict[str, int]:
@@ -56,6 +58,8 @@ def write_segment(folder: Path, segment: Segment) -> dict[str, int]:
         tensors[f"occurrence.{kind}"] = np.ascontiguousarray(segment.occurrence[kind])
         tensors[f"key.{kind}"] = segment.keys[kind][order]
         tensors[f"node.{kind}"] = order.astype(np.int64) + segment.first[kind]
+        if (edges := segment.edges.get(kind)) is not None and edges.size:
+            tensors[f"edge.{kind}"] = np.ascontiguousarray(edges)
     lines = (json.dumps({kind: text}, ensure_ascii=False) for kind in NODE_TYPES for text in segment.texts[kind])
     sizes = {}
     try:
@@ -113,7 +117,8 @@ def read_texts(path: Path, counts: Mapping[str, int]) -> dict[str, list[str]]:
     number = 0
     try:
         with path.open(encoding="utf-8", errors="surrogatepass") as file:
-            for number, line in enumerate(file, start=1):
+            for line in file:
+                number += 1
                 ((kind, text),) = json.loads(line).items()
                 texts[kind].append(text)
     except OSError as error:

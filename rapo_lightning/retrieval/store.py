@@ -23,7 +23,7 @@ import numpy as np
 
 from rapo_lightning.errors import InputError
 from rapo_lightning.records import parse_json, write_text_atomic
-from rapo_lightning.retrieval.graph import NODE_TYPES, RelationGraph
+from rapo_lightning.retrieval.graph import KINDS, NODE_TYPES, RelationGraph, co_occurrence, edge_sum
 from rapo_lightning.retrieval.phrases import hash_keys
 from rapo_lightning.retrieval.segments import Segment, mapped, read_texts, write_segment
 
@@ -117,13 +117,31 @@ def load_graph(folder: Path) -> RelationGraph:
         found = arrays.get(name) or [np.zeros(empty, dtype)]
         return torch.from_numpy(found[0] if len(found) == 1 else np.concatenate(found, axis))
 
+    occurrence = {kind: joined(f"occurrence.{kind}", 1, (2, 0), np.int64) for kind in NODE_TYPES}
+    edges = {}
+    for kind in KINDS:
+        width = len(texts[kind])
+        edges[kind] = co_occurrence(occurrence["scene"], occurrence[kind], width)
+        if f"edge.{kind}" in arrays:
+            other = joined(f"edge.{kind}", 1, (3, 0), np.int64)
+            edges[kind] = edge_sum(edges[kind], (other[:2], other[2]), width=width)
     return RelationGraph.of(
         texts=texts,
         x={kind: joined(f"x.{kind}", 0, (0, manifest.dimension), np.float32) for kind in NODE_TYPES},
-        occurrence={kind: joined(f"occurrence.{kind}", 1, (2, 0), np.int64) for kind in NODE_TYPES},
+        occurrence=occurrence,
         captions=manifest.captions,
         encoder=manifest.encoder,
+        edges=edges,
     )
+
+
+def _untold(graph: RelationGraph, kind: str) -> NDArray[np.int64]:
+    """Where a graph's edges differ from what its occurrences tell, (3, E): scene, modifier, difference of the count."""
+    edge = graph.data["scene", "has", kind]
+    width = len(graph.texts(kind))
+    index, count = co_occurrence(graph.data["scene"].occurrence, graph.data[kind].occurrence, width)
+    index, count = edge_sum((edge.edge_index, edge.count), (index, -count), width=width)
+    return np.concatenate([index.cpu().numpy(), count.cpu().numpy()[None]])
 
 
 def save_graph(graph: RelationGraph, folder: Path, *, probe: Sequence[float] = ()) -> None:
@@ -146,6 +164,7 @@ def save_graph(graph: RelationGraph, folder: Path, *, probe: Sequence[float] = (
             occurrence={kind: graph.data[kind].occurrence.cpu().numpy() for kind in NODE_TYPES},
             captions=np.zeros(0, np.int64),
             first=dict.fromkeys(NODE_TYPES, 0),
+            edges={kind: _untold(graph, kind) for kind in KINDS},
         )
         append(aside, manifest, segment, captions=graph.captions)
         if folder.is_dir():

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
 from rapo_lightning.errors import PartError
+from rapo_lightning.language.answers import clean, complaint
 from rapo_lightning.protocols import LanguageModel, Placeable
-from rapo_lightning.rewriters.clean import clean, complaint
 from rapo_lightning.rewriters.memory import conversation
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Failure, Message, Reply, Trajectory

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rapo_lightning.rewriters.clean import count_words
+from rapo_lightning.language.answers import count_words
 from rapo_lightning.types import Candidate, Prompt, Trajectory
 
 if TYPE_CHECKING:

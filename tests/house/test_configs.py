@@ -11,14 +11,18 @@ from typer.testing import CliRunner
 
 from cli import app
 from rapo_lightning.class_paths import import_class
+from rapo_lightning.language import HuggingFaceChat, SentenceEncoder
 from rapo_lightning.parts import Builder
 from rapo_lightning.planning import model_references
-from rapo_lightning.settings import build_optimize, load_optimize
+from rapo_lightning.protocols import LanguageModel, TextEncoder
+from rapo_lightning.sections import GraphConfig
+from rapo_lightning.settings import build_optimize, load, load_optimize
 from tests.house.modules import ROOT
 from tests.stack import STACK_IS_TRAINED
 
 FILES = sorted((ROOT / "configs").rglob("*.y*ml"))
 OPTIMIZE = [path for path in FILES if path.parent.name == "optimize"]
+GRAPH = [path for path in FILES if path.parent.name == "graph"]
 
 
 def name(path: Path) -> str:
@@ -33,7 +37,8 @@ def opening(path: Path) -> list[str]:
 
 def test_every_configuration_is_of_a_kind_that_is_tested_here() -> None:
     assert OPTIMIZE
-    assert [path for path in FILES if path not in OPTIMIZE] == []
+    assert GRAPH
+    assert [path for path in FILES if path not in [*OPTIMIZE, *GRAPH]] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -44,14 +49,14 @@ def test_it_opens_with_what_it_is_and_the_command_that_runs_it(path: Path) -> No
     assert commands
     for command in commands:
         assert name(path) in command
-        done = CliRunner().invoke(app, [command[1], "--help"])
+        done = CliRunner().invoke(app, [*command[1 : 3 if command[1] == "graph" else 2], "--help"])
         assert done.exit_code == 0
         assert [word for word in command if word.startswith("--") and word not in done.output] == []
 
 
-@pytest.mark.parametrize("path", OPTIMIZE, ids=name)
-def test_it_builds(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With stand-ins for weights that are not in the repository; those that belong to it must be there."""
+@pytest.fixture
+def weights(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand-ins for weights that are not in the repository; those that belong to it must be there."""
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
     for reference in model_references(data):
         if reference.startswith("ckpt/") and STACK_IS_TRAINED:
@@ -61,6 +66,23 @@ def test_it_builds(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             stand_in.mkdir(parents=True, exist_ok=True)
             (stand_in / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize("path", GRAPH, ids=name)
+def test_a_graph_s_parts_build(path: Path) -> None:
+    config, positions = load(path, GraphConfig)
+    builder = Builder(positions)
+    assert config.encoder is not None
+    assert config.language_model is not None
+    assert isinstance(builder.part(config.encoder, ("encoder",), TextEncoder), SentenceEncoder)
+    assert isinstance(builder.part(config.language_model, ("language_model",), LanguageModel), HuggingFaceChat)
+    builder.finish()
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize("path", OPTIMIZE, ids=name)
+def test_it_builds(path: Path) -> None:
     config, positions = load_optimize(path)
     parts = build_optimize(config, positions)
     assert parts.judges.keys() == config.judges.keys()

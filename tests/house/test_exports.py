@@ -45,8 +45,9 @@ def test_the_front_door_names_everything_once_and_sorted() -> None:
 
 def test_all_nouns_seams_errors_and_parts_are_at_the_front_door() -> None:
     homes = ("types", "protocols", "errors", "generators", "judges", "rewriters", "language", "sspo.selection")
+    parts = {"RAPOAugmenter", "ChatRefiner", "RelationGraph"}
     names = {name for home in homes for name in importlib.import_module(f"rapo_lightning.{home}").__all__ if name[0].isupper()}
-    assert names - set(rapo_lightning.__all__) == set()
+    assert (names | parts) - set(rapo_lightning.__all__) == set()
 
 
 def test_the_front_door_opens_without_torch() -> None:

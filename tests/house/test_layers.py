@@ -12,26 +12,31 @@ from tests.house.modules import ROOT, imports, module_level_imports, sources
 ROWS = {
     0: "types errors",
     1: "protocols records config positions sections templates weights model_folders prompts video video_codecs",
-    2: """retrieval retrieval.extract retrieval.graph retrieval.guard retrieval.index retrieval.ingest retrieval.phrases
-          retrieval.picture retrieval.published retrieval.retrieve retrieval.select retrieval.store retrieval.style
+    2: """retrieval retrieval.captions retrieval.captions.* retrieval.describe retrieval.exact retrieval.graph
+          retrieval.graph_data retrieval.graph_data.* retrieval.growing retrieval.guard retrieval.index retrieval.phrases
+          retrieval.pictures retrieval.pictures.* retrieval.retrieve retrieval.segments retrieval.select retrieval.store
+          retrieval.style retrieval.words keeping
           sspo sspo.ask sspo.budget sspo.evaluate sspo.guard sspo.log sspo.loop sspo.options sspo.progress sspo.propose
           sspo.selection tuning tuning.pairs
           shapes shapes.captions shapes.critique shapes.layout shapes.recognise shapes.render shapes.scene shapes.segment
           shapes.verify""",
-    3: "generators generators.* judges judges.* rewriters rewriters.* language language.* retrieval.augment retrieval.refiners",
+    3: """generators generators.* judges judges.* rewriters rewriters.* language language.* retrieval.augment
+          retrieval.augmentation retrieval.refiners retrieval.steps""",
     4: """sspo.data sspo.module tuning.data tuning.module tracking tracking_wandb
           shapes.card shapes.chat shapes.dataset shapes.fit shapes.gates shapes.generated shapes.judge_eyes
           shapes.judge_lessons shapes.judge_model shapes.lessons shapes.script shapes.text_gates
-          shapes.tokens shapes.train_* shapes.verify_gates""",
+          shapes.tokens shapes.train_* shapes.verify_gates shapes.write_captions""",
     5: """class_paths parts defaults settings workflows planning session results run_folder run_log environment interruption
-          processes terminal progress project doctor quickstart comparison report report_*""",
-    6: "cli rapo_lightning",
+          processes terminal progress project doctor quickstart arms comparison report report_* graphs rewriting terminal_graph
+          terminal_rewrite""",
+    6: "cli rapo_lightning commands commands.*",
 }
 HEAVY = {"torch", "lightning", "diffusers", "transformers", "peft", "wandb", "cv2", "av", "torchvision"}
 #: Which of the heavy libraries may be imported together with a module.
 MAY_START_WITH = {
     "sspo.data sspo.module tuning.* tracking": {"torch", "lightning"},
     "shapes.*": {"torch"},
+    "retrieval.*": {"torch"},
     "evaluation evaluation.*": {"torch"},
 }
 PARTS = ("generators", "judges", "rewriters", "retrieval.augment", "retrieval.refiners")

@@ -19,7 +19,7 @@ from tests.house.command import config, journal
 from tests.house.modules import ROOT
 from tests.stack import needs_stack
 
-ARMS = ["raw prompt", "best of 3", "loop", "oracle caption"]
+ARMS = ["raw prompt", "best of 3", "stage 2", "oracle caption"]
 
 
 def fakes(folder: Path) -> Path:
@@ -42,7 +42,7 @@ def test_the_table_speaks_of_the_shapes_world_only(tmp_path: Path) -> None:
         assert any(row[: len(arm.split())] == arm.split() for row in rows), arm
     assert result.stdout.splitlines()[-1] == f"every video, score and rewrite: {tmp_path / 'run' / 'report.html'}"
     told = [line.partition(":")[0] for line in result.stderr.splitlines()[1:-1]]
-    assert told == ["raw and oracle", "best of 3", "loop"]
+    assert told == ["raw and oracle", "best of 3", "stage 2"]
 
     table = json.loads((tmp_path / "table.json").read_text())
     assert [arm["name"] for arm in table["arms"]] == ARMS
@@ -62,6 +62,30 @@ def test_the_arms_share_their_first_videos_and_have_equally_many(tmp_path: Path)
     first = {path.name for path in (tmp_path / "run" / "videos").rglob("r0-*.mp4")}
     for other in ("arms/ends", "arms/best_of_n"):
         assert first <= {path.name for path in (tmp_path / "run" / other).rglob("r0-*.mp4")}
+
+
+def test_stage_1_has_arms_of_its_own_and_shares_its_videos(tmp_path: Path) -> None:
+    """An augmenter that rewrites one prompt and fails on the other: there Stage 1's answer is the user's own words."""
+    own, other = (prompt for prompt, _, _ in held_out_prompts(2, 0))
+    answers = {"class_path": "rapo_lightning.language.FakeLanguageModel", "init_args": {"answers": {own.text: f"{own.text}!"}}}
+    refiner = {"language_model": answers, "style": "plain"}
+    augmenter = {"class_path": "rapo_lightning.retrieval.refiners.ChatRefiner", "init_args": refiner}
+    arguments = {"frames": 17, "size": 64, "journal": str(tmp_path / "journal")}
+    generator = {"class_path": "rapo_lightning.generators.FakeGenerator", "init_args": arguments}
+    path = config(tmp_path, augmenter=augmenter, generator=generator)
+    comparison, outcome = quickstart(path, out=tmp_path / "run", prompts=2)
+    assert comparison is not None
+    arms = {arm["name"]: arm for arm in comparison["arms"]}
+    assert list(arms) == ["raw prompt", "best of 3", "stage 1", "stage 2", "stage 1 + 2", "oracle caption"]
+    assert arms["stage 1"]["videos_per_prompt"] == 1
+    assert set(comparison["gap_closed"]) == {"stage 1", "stage 2", "stage 1 + 2"}
+    counts = journal(tmp_path)
+    assert set(counts.values()) == {1}, "nothing is rendered twice"
+    assert len(counts) == 2 * (2 + 2 + 2 + 1) + 1, "ends, best of 3, stage 2, one rewrite of stage 1 + 2, one of stage 1"
+    first = [[c.origin for c in t.candidates if c.round == 0] for t in outcome.trajectories]
+    assert first == [["user", "refiner"], ["user", "refiner"]]
+    assert [c.error is None for t in outcome.trajectories for c in t.candidates if c.origin == "refiner"] == [True, False]
+    assert other.text != own.text
 
 
 def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
@@ -131,7 +155,7 @@ def test_the_embedded_default_runs(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     answer = json.loads(result.stdout)
-    assert [arm["name"] for arm in answer["arms"]] == ["raw prompt", "best of 2", "loop", "oracle caption"]
+    assert [arm["name"] for arm in answer["arms"]] == ["raw prompt", "best of 2", "stage 2", "oracle caption"]
     assert all(arm["judge"] is not None for arm in answer["arms"])
     weights = read_run(tmp_path / "run")["weights"]
     assert {name.split("/")[0] for name in weights} == {"video", "judge", "language"}

@@ -93,7 +93,9 @@ def test_the_first_command_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest
     result = CliRunner().invoke(app, shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[0] == "a crimson ball goes left over the dunes"
-    assert len(list((tmp_path / "runs/mine/videos").rglob("*.mp4"))) == 4
+    assert 2 <= len(list((tmp_path / "runs/mine/videos").rglob("*.mp4"))) <= 4, (
+        "the prompt's own, and rewrites until one is right"
+    )
 
 
 def tree() -> list[tuple[str, str]]:

@@ -175,7 +175,7 @@ def test_the_video_processor_is_used_where_torchvision_imports(folder: Path, mon
     monkeypatch.setitem(vars(transformers), "AutoVideoProcessor", auto)
     inputs = inputs_of(folder)
     batch = inputs([inputs.text([{"role": "user", "content": "x"}])], [noise(4, 32, 32)], [8.0])
-    assert calls == [{"do_sample_frames": False, "return_tensors": "pt"}]
+    assert calls == [{"do_sample_frames": False, "cap_pixels_per_frame": False, "return_tensors": "pt"}]
     assert (batch["mm_token_type_ids"] == 2).sum().item() == 8
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rapo_lightning.rewriters.clean import clean, complaint, count_words
+from rapo_lightning.language.answers import clean, complaint, count_words
 
 BALL = "A red ball rolls down a hill."
 

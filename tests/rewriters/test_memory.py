@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rapo_lightning.rewriters.clean import count_words
+from rapo_lightning.language.answers import count_words
 from rapo_lightning.rewriters.memory import conversation, describe_tries, describe_try
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Candidate, Feedback, Prompt, Trajectory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -45,7 +46,21 @@ def test_a_card_tells_every_training_gate_and_file(tmp_path: Path) -> None:
     assert "| `video/a.safetensors` | 7 | " in text
 
 
-@pytest.mark.parametrize("name", ["video", "language", "encoder"])
+def test_the_large_table_is_of_these_weights_and_carries_the_claim() -> None:
+    table = json.loads((STACK / "table.json").read_text(encoding="utf-8"))
+    hashes = {name: hashlib.sha256((STACK / name).read_bytes()).hexdigest()[:16] for name in table["weights"]}
+    assert table["weights"] == hashes, "rapo quickstart --prompts 500 --table ckpt/shapes/table.json"
+    assert {name.partition("/")[0] for name in hashes} >= {"video", "judge", "language"}
+    arms = {arm["name"]: arm for arm in table["arms"]}
+    assert all(arm["prompts"] >= 500 for arm in arms.values())
+    assert table["gap_closed"]["stage 2"] >= 0.6
+    gain, low, _ = table["minus_best_of_n"]["stage 2"]
+    assert gain >= 0.05
+    assert low > 0
+    assert arms["oracle caption"]["right"] - arms["raw prompt"]["right"] >= 0.25
+
+
+@pytest.mark.parametrize("name", ["video", "judge", "language", "encoder"])
 def test_every_part_has_its_training_record(name: str) -> None:
     record = json.loads((STACK / name / "training.json").read_text(encoding="utf-8"))
     assert record["parameters"] > 0

@@ -1,0 +1,125 @@
+"""Texts to batches of tokens for a sentence encoder: tokenised in one call, sorted by length, at most so many tokens a batch.
+
+Texts of one length share a batch without padding (and without a mask, which a device would have to wait for) where there are
+enough of them; the others are padded to lengths that differ little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+__all__ = ["BatchTokenizer", "TokenBatches", "cut"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenBatches:
+    """Tokenised texts, shortest first.
+
+    ``order`` (N,) says which text each row is; ``lengths`` (N,) their tokens; ``spans`` the rows, first and last + 1, of each
+    batch; ``ids`` the batches' tokens one after the other, each batch (rows, its longest length), padded.
+    """
+
+    order: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    spans: Sequence[tuple[int, int]]
+    ids: NDArray[np.int64]
+
+    def features(self, device: torch.device) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
+        """Each batch's rows and what the encoder reads, on the device; ``attention_mask`` only where there is padding."""
+        import torch
+
+        ids, lengths = torch.from_numpy(self.ids), torch.from_numpy(self.lengths)
+        if device.type == "cuda":  # one copy for all batches, which nothing waits for
+            ids, lengths = (values.pin_memory().to(device, non_blocking=True) for values in (ids, lengths))
+        else:
+            ids, lengths = ids.to(device), lengths.to(device)
+        start = 0
+        for first, last in self.spans:
+            width = int(self.lengths[last - 1])
+            features = {"input_ids": ids[start : start + (last - first) * width].view(-1, width)}
+            if self.lengths[first] != width:
+                features["attention_mask"] = (torch.arange(width, device=device) < lengths[first:last, None]).long()
+            yield slice(first, last), features
+            start += (last - first) * width
+
+
+@final
+class BatchTokenizer:
+    """Tokenises as a SentenceTransformer's first module does, without a Python object per token.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers that pads on the right; `of` checks that.
+        limit: tokens of a text at most; longer ones are cut.
+    """
+
+    def __init__(self, tokenizer: Any, limit: int | None) -> None:
+        self._tokenizer = tokenizer
+        self._limit = limit
+
+    @classmethod
+    def of(cls, module: Any) -> BatchTokenizer | None:
+        """The tokenizer of a `Transformer` module; None when it does more than `tokenise` can repeat."""
+        tokenizer: Any = getattr(module, "tokenizer", None)
+        plain = (
+            getattr(tokenizer, "is_fast", False)
+            and tokenizer.padding_side == tokenizer.truncation_side == "right"
+            and not getattr(tokenizer, "split_special_tokens", False)
+            and not getattr(module, "processing_kwargs", None)
+        )
+        if not plain:
+            return None
+        limit = module.max_seq_length
+        found = cls(tokenizer, None if limit is None or limit > 10**9 else int(limit))
+        types = tokenizer.backend_tokenizer.encode("a").type_ids
+        return None if any(types) else found
+
+    def tokenise(self, texts: Sequence[str], budget: int) -> TokenBatches:
+        """Batches of at most ``budget`` tokens with padding, or of one text."""
+        backend = self._tokenizer.backend_tokenizer
+        backend.no_padding()
+        if self._limit is None:
+            backend.no_truncation()
+        else:
+            backend.enable_truncation(self._limit)
+        ids = [encoding.ids for encoding in backend.encode_batch_fast(list(texts))]
+        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
+        order = np.argsort(lengths, kind="stable")
+        lengths = lengths[order]
+        spans = list(cut(lengths, budget))
+        widths = np.concatenate([np.full(last - first, lengths[last - 1]) for first, last in spans]) if spans else lengths
+        sorted_ids = chain.from_iterable(ids[text] for text in order.tolist())
+        flat = np.fromiter(sorted_ids, dtype=np.int64, count=int(lengths.sum()))
+        if not np.array_equal(widths, lengths):
+            padded = np.full(int(widths.sum()), self._tokenizer.pad_token_id or 0, dtype=np.int64)
+            starts = np.concatenate([[0], widths.cumsum()[:-1]])
+            before = lengths.cumsum() - lengths
+            padded[np.arange(len(flat)) + np.repeat(starts - before, lengths)] = flat
+            flat = padded
+        return TokenBatches(order=order, lengths=lengths, spans=spans, ids=flat)
+
+
+def cut(lengths: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int]]:
+    """Rows, first and last + 1, of each batch of texts of these lengths, which ascend.
+
+    A batch is of one length where that fills an eighth of the budget; else longer texts join it, by a quarter at most.
+    """
+    first = 0
+    while first < len(lengths):
+        shortest = int(lengths[first])
+        last = int(np.searchsorted(lengths, shortest, side="right"))
+        room = max(1, budget // max(1, shortest))
+        if (last - first) * 8 < room:
+            last = int(np.searchsorted(lengths, shortest + max(1, shortest // 4), side="right"))
+            room = max(1, budget // max(1, int(lengths[last - 1])))
+        last = min(last, first + room)
+        yield first, last
+        first = last

@@ -1,0 +1,131 @@
+"""Files of captions other than CSV, row by row: text, JSON lines and parquet; and the record of a row that was skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rapo_lightning.errors import InputError
+from rapo_lightning.records import parse_json
+
+__all__ = ["Row", "Skipped", "json_lines", "not_utf8", "parquet_columns", "parquet_rows", "readable", "text_lines"]
+
+#: Where a row stands, e.g. ``captions.jsonl:3``, and its values by column, or the reason why it cannot be read.
+Row = tuple[str, "Mapping[str, Any] | str"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A row or caption that was left out: its ``place`` (``captions.csv:12``) and the ``reason``."""
+
+    place: str
+    reason: str
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Turn what the system says when a file cannot be read into an `InputError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror or error}") from error
+
+
+def not_utf8(text: str) -> str | None:
+    """What is wrong with text that was decoded with ``surrogateescape``; None when its bytes were UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"not UTF-8: byte 0x{ord(text[error.start]) & 0xFF:02x}"
+    return None
+
+
+def text_lines(name: str, column: str) -> Iterator[Row]:
+    """One row a line, blank lines left out."""
+    for number, line in _lines(name):
+        if line.strip():
+            reason = not_utf8(line)
+            yield f"{name}:{number}", {column: line} if reason is None else reason
+
+
+def json_lines(name: str, column: str) -> Iterator[Row]:
+    """One row a line: an object, or a string that is taken as the ``column``; blank lines left out."""
+    for number, line in _lines(name):
+        if line.strip():
+            yield f"{name}:{number}", _json_row(line, column)
+
+
+def parquet_columns(name: str) -> list[str]:
+    """The names of a parquet file's columns. Errors: `InputError`, also when pyarrow is missing."""
+    with _parquet(name) as file:
+        return list(file.schema_arrow.names)
+
+
+def parquet_rows(name: str, columns: list[str], batch_size: int = 4096) -> Iterator[Row]:
+    """One row a row, of the columns named; placed by the row's number, from 1."""
+    import pyarrow
+
+    number = 0
+    with _parquet(name) as file:
+        try:
+            for batch in file.iter_batches(batch_size=batch_size, columns=columns):
+                values = [_values(batch.column(column)) for column in columns]
+                for cells in zip(*values):
+                    number += 1
+                    bad = next((str(cell) for cell in cells if isinstance(cell, UnicodeDecodeError)), None)
+                    reason = None if bad is None else f"not UTF-8: {bad}"
+                    yield f"{name}: row {number}", dict(zip(columns, cells)) if reason is None else reason
+        except (pyarrow.ArrowException, OSError) as error:
+            raise InputError(f"{name}: cannot be read behind row {number}: {_first_line(error)}") from error
+
+
+def _lines(name: str) -> Iterator[tuple[int, str]]:
+    with readable(name), Path(name).open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        yield from enumerate(file, start=1)
+
+
+def _json_row(line: str, column: str) -> Mapping[str, Any] | str:
+    if (reason := not_utf8(line)) is not None:
+        return reason
+    try:
+        value = parse_json(line)
+    except ValueError as error:
+        return f"not JSON: {error}"
+    if isinstance(value, str):
+        return {column: value}
+    return value if isinstance(value, dict) else "neither a JSON object nor a string"
+
+
+def _parquet(name: str) -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise InputError(f'{name}: parquet files need pyarrow: pip install "rapo-lightning[parquet]"') from None
+    try:
+        return pyarrow.parquet.ParquetFile(name)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{name}: not a readable parquet file: {_first_line(error)}") from error
+
+
+def _values(column: Any) -> list[Any]:
+    """A column's Python values; the error in place of a value whose bytes are not UTF-8."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except UnicodeDecodeError:
+        values = [_value(scalar) for scalar in column]
+    return values
+
+
+def _value(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError as error:
+        return error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

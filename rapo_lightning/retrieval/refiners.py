@@ -1,0 +1,209 @@
+"""Other refiners in Stage 1's place: a chat model is asked to write a prompt as a given T2V model likes it.
+
+    augmenter:
+      class_path: rapo_lightning.retrieval.refiners.ChatRefiner
+      init_args:
+        style: wan
+        language_model:
+          class_path: rapo_lightning.language.OpenAIChat
+          init_args: {model: Qwen/Qwen2.5-7B-Instruct, base_url: "http://127.0.0.1:8000/v1"}
+
+A T2V model's own fine-tuned refiner is the same class with its weights and, in a file of yours, the text it was trained with:
+
+    augmenter:
+      class_path: rapo_lightning.retrieval.refiners.ChatRefiner
+      init_args:
+        style: prompts/open_sora_plan_refiner.md   # with {request} where the user's prompt goes
+        max_words: 120
+        language_model:
+          class_path: rapo_lightning.language.HuggingFaceChat
+          init_args: {model: meta-llama/Llama-3.1-8B-Instruct, adapter: ckpt/open_sora_plan_refiner}
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from rapo_lightning.errors import ConfigError, PartError
+from rapo_lightning.language.answers import clean, complaint
+from rapo_lightning.protocols import LanguageModel, Placeable
+from rapo_lightning.retrieval.guard import losses
+from rapo_lightning.templates import Template
+from rapo_lightning.types import Candidate, Cost, Failure, Message, Origin, Prompt, Reply, candidate_id
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["STYLES", "ChatRefiner", "Style"]
+
+#: A greedy model would give the same bad answer again.
+_RETRY_TEMPERATURE = 0.7
+#: How many of the allowed words are asked for at the least, where a template asks for that.
+_LEAST = 0.8
+#: A model that speaks to the user: how its answer opens, and what it says about the answer.
+_SPEAKS = re.compile(
+    r"""\A(?:(?:i(?:['’](?:m|ve|ll|d)|\ (?:am|can|cannot|have|will|would|apologi[sz]e|understand))|as\ an\ ai|as\ requested
+    |sorry|apologies|unfortunately|let\ me|please\ provide)\b)
+    |\b(?:let\ me\ know|would\ you\ like\ me|hope\ this\ helps|feel\ free\ to
+    |(?:this|the)\ (?:(?:refined|expanded|rewritten|above)\ (?:description|caption|version|text)|prompt|rewrite|request|user)
+    |word\ count|\d+\ words)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How a T2V model's own refiner works: its limits in words and tokens, its ``temperature``, its ``attempts`` an answer."""
+
+    template: str
+    max_words: int
+    max_new_tokens: int = 512
+    temperature: float = 0.0
+    attempts: int = 2
+
+
+#: Limits as published: Wan 80 to 100 words and 512 tokens, Open-Sora 250 tokens, temperature 0.01 and 3 attempts. The others are
+#: ours: HunyuanVideo reads 256 tokens, of which its modes take a half and nearly all. All texts are our own wording.
+STYLES = {
+    "wan": Style(template="refine_wan", max_words=100),
+    "hunyuan": Style(template="refine_hunyuan", max_words=80),
+    "hunyuan_master": Style(template="refine_hunyuan_master", max_words=150),
+    "open_sora_plan": Style(template="refine_open_sora_plan", max_words=120),
+    "open_sora": Style(template="refine_open_sora", max_words=120, max_new_tokens=250, temperature=0.01, attempts=3),
+    "plain": Style(template="refine", max_words=80),
+}
+
+
+@final
+class ChatRefiner:
+    """An `Augmenter` that asks a chat model for a fuller prompt, in the style of a T2V model's own refiner.
+
+    Args:
+        language_model: any chat model.
+        style: ``wan``, ``hunyuan``, ``hunyuan_master``, ``open_sora_plan``, ``open_sora``, ``plain``; or a template: a ``.md``
+            file of yours with ``{request}`` and, if wanted, ``{notes}`` (locked words), ``{words}`` and ``{least}``.
+        max_words: how long a prompt may be, as told to the model; one more than a quarter longer is refused. None here and below:
+            as the style has it; a template has the limits of ``plain``.
+        max_new_tokens: the most tokens of an answer; one that takes them all is taken as cut off.
+        temperature: of the first answer; later ones are asked for at 0.7 or this, whichever is higher.
+        seed: of the sampling.
+        attempts: how many answers may be asked for until one can be used.
+
+    Refused are answers without a prompt, over-long or cut off, that speak to the user, or that lose what the user fixed: quoted
+    text, numbers, locked words, the writing system. After the last attempt the prompt is a `Failure`: the loop then has the
+    user's own text alone, marked so. What the model cannot answer at all is not asked for again.
+
+    Open-Sora's refiner also guesses a motion score; here that is left to the generator's settings.
+    """
+
+    origin: Origin = "refiner"
+
+    def __init__(
+        self,
+        language_model: LanguageModel,
+        style: str = "plain",
+        max_words: int | None = None,
+        max_new_tokens: int | None = None,
+        temperature: float | None = None,
+        seed: int = 0,
+        attempts: int | None = None,
+    ) -> None:
+        base = STYLES.get(style, STYLES["plain"])
+        self._language_model = language_model
+        self._template = _template(style).required({"request"}, optional={"notes", "words", "least"})
+        self._max_words = base.max_words if max_words is None else max_words
+        self._max_new_tokens = base.max_new_tokens if max_new_tokens is None else max_new_tokens
+        self._temperature = base.temperature if temperature is None else temperature
+        self._attempts = base.attempts if attempts is None else attempts
+        self._seed = seed
+        if min(self._max_words, self._max_new_tokens, self._attempts) < 1:
+            raise ValueError("max_words, max_new_tokens and attempts must be at least 1")
+        if self._temperature < 0:
+            raise ValueError(f"temperature is {self._temperature}; it cannot be negative")
+
+    def to(self, device: torch.device | str) -> ChatRefiner:
+        """Moves the chat model, when it is one that can be moved."""
+        if isinstance(self._language_model, Placeable):
+            self._language_model.to(device)
+        return self
+
+    def augment(self, prompts: Sequence[Prompt]) -> list[Candidate | Failure]:
+        """One candidate a prompt, in one call of the chat model an attempt; its cost are the tokens of all its answers."""
+        results: dict[int, Candidate | Failure] = {}
+        conversations: dict[int, list[Message]] = {index: self._conversation(prompt) for index, prompt in enumerate(prompts)}
+        tokens = dict.fromkeys(conversations, 0)
+        for attempt in range(self._attempts):
+            waiting = sorted(conversations.keys() - results.keys())
+            for index, answer in zip(waiting, self._ask([conversations[index] for index in waiting], attempt), strict=True):
+                if isinstance(answer, Failure):
+                    results[index] = answer
+                    continue
+                prompt, text = prompts[index], clean(answer.text)
+                tokens[index] += answer.tokens
+                if fault := self._fault(answer, text, prompt):
+                    conversations[index] = [*self._conversation(prompt), *self._correction(answer, fault)]
+                    if attempt == self._attempts - 1:
+                        results[index] = Failure(error=f"no answer of {self._attempts} can be used, the last as {fault}")
+                    continue
+                results[index] = Candidate(
+                    id=candidate_id(0, text),
+                    prompt_id=prompt.id,
+                    round=0,
+                    text=text,
+                    origin=self.origin,
+                    cost=Cost(tokens=tokens[index]),
+                )
+        return [results[index] for index in range(len(prompts))]
+
+    def _conversation(self, prompt: Prompt) -> list[Message]:
+        locked = prompt.context.get("locked")
+        values = {
+            "request": " ".join(prompt.text.split()),
+            "notes": f"\nWords to keep: {', '.join(locked)}" if locked else "",
+            "words": str(self._max_words),
+            "least": str(max(1, int(self._max_words * _LEAST))),
+        }
+        return [*self._template.messages(**{name: values[name] for name in self._template.placeholders})]
+
+    def _ask(self, conversations: Sequence[Sequence[Message]], attempt: int) -> list[Reply | Failure]:
+        if not conversations:
+            return []
+        temperature = max(self._temperature, _RETRY_TEMPERATURE) if attempt else self._temperature
+        answers = self._language_model.chat(
+            conversations, max_new_tokens=self._max_new_tokens, temperature=temperature, seed=self._seed + attempt
+        )
+        if len(answers) != len(conversations):
+            raise PartError(f"the language model gave {len(answers)} answers to {len(conversations)} conversations")
+        return answers
+
+    def _fault(self, answer: Reply, text: str, prompt: Prompt) -> str | None:
+        """What is wrong with an answer, as words that can be told to the model; None when it may be used."""
+        if fault := complaint(text, request=prompt.text, max_words=self._max_words):
+            return fault
+        if answer.tokens >= self._max_new_tokens:
+            return f"it was cut off after {answer.tokens} tokens"
+        if (found := _SPEAKS.search(text)) and found[0].lower() not in prompt.text.lower():
+            return f"it says '{found[0]}', which is no part of a description"
+        lost = losses(prompt.text, text, locked=prompt.context.get("locked", ()))
+        return f"it {lost[0]}" if lost else None
+
+    def _correction(self, answer: Reply, fault: str) -> list[Message]:
+        """The two turns that follow an answer which cannot be used."""
+        ask = f"This cannot be used: {fault}. Answer again with the description only, in at most {self._max_words} words."
+        return [{"role": "assistant", "content": answer.text}, {"role": "user", "content": ask}]
+
+
+def _template(style: str) -> Template:
+    try:
+        return Template.load(STYLES[style].template if style in STYLES else style)
+    except ConfigError:
+        if style.endswith(".md"):
+            raise
+        near = difflib.get_close_matches(style, STYLES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(STYLES)}; a file of your own ends in .md"
+        raise ConfigError(f"no style is named {style!r}, {hint}") from None
