@@ -13,10 +13,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from cli import app
 from rapo_lightning.generators.fake import FakeGenerator
+from rapo_lightning.retrieval.graph_data import write_published
+from rapo_lightning.retrieval.store import load_graph
 from rapo_lightning.types import Prompt, Video
 from tests import contracts
 from tests.house.modules import ROOT
@@ -37,6 +40,13 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a reader stands: the repository's configurations, a prompt file, and the part that the README shows."""
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "configs", folder / "configs")
+    shutil.copytree(ROOT / "relation_graph" / "shapes", folder / "relation_graph" / "shapes")
+    write_published(load_graph(ROOT / "relation_graph" / "shapes"), folder / "graph_data")
+    for name, boat in (("captions.csv", "boat"), ("more.csv", "ship")):
+        row = f"A {boat} drifts at dusk.,x,['a {boat} drifts'],['at dusk'],['a calm sea']"
+        (folder / name).write_text(f"Input,Output,verb_obj_word,scenario_word,place\n{row}\n")
+    encoder = {"class_path": "rapo_lightning.language.FakeTextEncoder"}
+    (folder / "fakes.yaml").write_text(yaml.safe_dump({"encoder": encoder}))
     (folder / "prompts.csv").write_text("prompt,locked\na red ball,ball\ntwo cats,\nrain on a roof,\n")
     (code,) = (block for kind, block in BLOCKS if kind == "python")
     (folder / "brightness.py").write_text(code)
@@ -57,11 +67,21 @@ def test_its_commands_run(reader: Path, command: str, monkeypatch: pytest.Monkey
         done = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
         assert ".venv/bin/" in done.stdout
     elif program == "rapo" and arguments[0] == "optimize":
-        fakes = [word for key, part in FAKES.items() for word in ("--set", f"{key}={part}")]
+        parts = {**FAKES, "augmenter": "null"} if "shapes_rapo" in command else FAKES
+        fakes = [word for key, part in parts.items() for word in ("--set", f"{key}={part}")]
         result = CliRunner().invoke(app, [*arguments, *fakes, "--json"])
         assert result.exit_code == 0, result.output
         out = Path(arguments[arguments.index("--out") + 1])
         assert (out / "report.html").exists() == ("--dry-run" not in arguments)
+    elif program == "rapo" and arguments[0] == "rewrite":
+        fake = "augmenter.init_args.language_model={class_path: rapo_lightning.language.FakeLanguageModel}"
+        result = CliRunner().invoke(app, [*arguments, "--set", fake])
+        assert result.exit_code == 0, result.output
+        assert result.stdout.startswith(arguments[arguments.index("--prompt") + 1])
+    elif program == "rapo" and arguments[0] == "graph":
+        fakes = ["--config", "fakes.yaml"] if arguments[1] in ("build", "add") else []
+        result = CliRunner().invoke(app, [*arguments, *fakes])
+        assert result.exit_code == 0, result.output
     elif program == "rapo":
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code in (0, 2), result.output
