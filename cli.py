@@ -108,7 +108,7 @@ def quickstart(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the main job on the embedded default and measure what it gains: raw, best-of-N, loop, oracle."""
+    """Run the main job on the embedded default and measure what it gains over the raw prompt and best-of-N."""
     with command(as_json=as_json, quiet=quiet, offline=True) as show, ExitStack() as stack:
         from rapo_lightning import terminal
         from rapo_lightning.comparison import NOTE
@@ -122,7 +122,7 @@ def quickstart(
         if not quiet:
             terminal.say(NOTE)
         comparison, outcome = quickstart(
-            config or project_file("configs/optimize/shapes.yaml"),
+            config or project_file("configs/optimize/shapes_rapo.yaml"),
             out=out,
             prompts=prompts,
             seed=seed,

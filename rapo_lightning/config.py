@@ -78,7 +78,7 @@ def _override(data: dict[str, Any], override: str, positions: Positions) -> list
     try:
         value = parse(text, Positions(place))
     except ConfigError as error:
-        return [re.sub(rf"^{re.escape(place)}(:\d+)?", place, problem) for problem in error.problems]
+        return [re.sub(rf"^{re.escape(place)}(:\d+)?", lambda _: place, problem) for problem in error.problems]
     holder: Any = data
     key: Key = ()
     for depth, part in enumerate(parts):

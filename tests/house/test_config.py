@@ -249,6 +249,7 @@ def test_any_file_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@example(override="\\=\x1f")
 @given(override=st.text(max_size=20))
 def test_any_override_is_applied_or_refused(tmp_path_factory: pytest.TempPathFactory, override: str) -> None:
     file = write(tmp_path_factory.getbasetemp(), "a: {b: [1]}\n")

@@ -1,4 +1,4 @@
-"""``rapo quickstart``: four arms at equal noise, compared by the exact verifier; with fakes, and with the embedded default."""
+"""``rapo quickstart``: the arms at equal noise, compared by the exact verifier; with fakes, and with the embedded default."""
 
 from __future__ import annotations
 
@@ -155,8 +155,9 @@ def test_the_embedded_default_runs(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     answer = json.loads(result.stdout)
-    assert [arm["name"] for arm in answer["arms"]] == ["raw prompt", "best of 2", "stage 2", "oracle caption"]
+    names = ["raw prompt", "best of 2", "stage 1", "stage 2", "stage 1 + 2", "oracle caption"]
+    assert [arm["name"] for arm in answer["arms"]] == names
     assert all(arm["judge"] is not None for arm in answer["arms"])
     weights = read_run(tmp_path / "run")["weights"]
-    assert {name.split("/")[0] for name in weights} == {"video", "judge", "language"}
+    assert {name.split("/")[0] for name in weights} == {"video", "judge", "language", "encoder"}
     assert all((ROOT / "ckpt/shapes" / name).is_file() for name in weights)
