@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rapo_lightning.commands.console import Allow, Config, Json, Offline, Out, Quiet, Set, command, end, progress
+from rapo_lightning.commands.data import data_app
 from rapo_lightning.commands.graph import graph_app
 from rapo_lightning.commands.rewrite import rewrite
 
@@ -34,6 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(graph_app, name="graph")
+app.add_typer(data_app, name="data")
 app.command()(rewrite)
 
 

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         Modifier,
         Origin,
         Prompt,
+        PromptPair,
         Reply,
         Retrieved,
         Trajectory,
@@ -95,6 +96,7 @@ __all__ = [
     "PhysicsJudge",
     "Placeable",
     "Prompt",
+    "PromptPair",
     "QwenVLJudge",
     "RAPOAugmenter",
     "RapoError",
@@ -120,7 +122,7 @@ __all__ = [
 #: Where each name lives.
 _HOMES = {
     "types": """Candidate CaptionPhrases Cost Failure Feedback Kind Message ModelReference Modifier Origin Prompt
-        Reply Retrieved Trajectory Video""",
+        PromptPair Reply Retrieved Trajectory Video""",
     "protocols": "Augmenter Generator Judge LanguageModel LimitsText Placeable Reward Rewriter Selection TextEncoder",
     "errors": "ConfigError InputError PartError RapoError RecordError RunFolderError StorageError VideoError WeightsError",
     "generators": "DiffusersGenerator FakeGenerator",

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, final
@@ -30,9 +30,25 @@ from rapo_lightning.rewriters.repeat import RepeatPrompt
 from rapo_lightning.sections import OptimizeConfig
 from rapo_lightning.session import OnCandidate, Outcome, make_trainer, run_loop
 from rapo_lightning.settings import OptimizeParts
-from rapo_lightning.types import Candidate, Prompt, Trajectory
+from rapo_lightning.types import Candidate, Failure, Prompt, Trajectory, candidate_id
 
-__all__ = ["Arms", "Interrupted"]
+__all__ = ["Arms", "GivenTexts", "Interrupted", "first_rendered"]
+
+
+@final
+class GivenTexts:
+    """An `Augmenter` that knows what becomes of each prompt, by its id; a prompt it does not know is a failure."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+
+    def augment(self, prompts: Sequence[Prompt]) -> list[Candidate | Failure]:
+        return [self._one(prompt, self._texts.get(prompt.id)) for prompt in prompts]
+
+    def _one(self, prompt: Prompt, text: str | None) -> Candidate | Failure:
+        if text is None:
+            return Failure(error="no text was given")
+        return Candidate(id=candidate_id(0, text), prompt_id=prompt.id, round=0, text=text, origin="rapo")
 
 
 class Interrupted(Exception):
@@ -76,32 +92,32 @@ class Arms:
         rounds = self._config.loop.rounds
         videos = 1 + rounds
         folder, arms = self._folder, self._folder / "arms"
-        ends, of_ends = self._one("raw and oracle", arms / "ends", 0, 2, augmenter=oracle)
+        ends, of_ends = self.one("raw and oracle", arms / "ends", 0, 2, augmenter=oracle)
         check(ends)
-        raw, oracles = (_first(ends, origin) for origin in ("user", "rapo"))
+        raw, oracles = (first_rendered(ends, origin) for origin in ("user", "rapo"))
         first = None if of_ends is None else of_ends / 2
-        best_of, of_best = self._one(f"best of {videos}", arms / "best_of_n", rounds, rounds, raw, fresh=True)
+        best_of, of_best = self.one(f"best of {videos}", arms / "best_of_n", rounds, rounds, raw, fresh=True)
         compared = [
             Arm(name="raw prompt", role="raw", chosen=raw, rendered=_rendered(raw), seconds=first),
             _loop(f"best of {videos}", best_of, first, of_best, role="control"),
         ]
         if self._parts.augmenter is None:
-            last, of_last = self._one("stage 2", folder, rounds, rounds, raw)
+            last, of_last = self.one("stage 2", folder, rounds, rounds, raw)
             compared.append(_loop("stage 2", last, first, of_last))
         else:
-            one, of_one = self._one("stage 1", arms / "stage1", 0, 1, raw, augmenter=self._parts.augmenter)
+            one, of_one = self.one("stage 1", arms / "stage1", 0, 1, raw, augmenter=self._parts.augmenter)
             written = tuple(_written(trajectory) for trajectory in one.trajectories)
             shown = tuple(w if w and w.videos else r for w, r in zip(written, raw, strict=True))
             compared.append(Arm(name="stage 1", role="stage", chosen=shown, rendered=_rendered(shown), seconds=of_one))
-            two, of_two = self._one("stage 2", arms / "stage2", rounds, rounds, raw)
+            two, of_two = self.one("stage 2", arms / "stage2", rounds, rounds, raw)
             compared.append(_loop("stage 2", two, first, of_two))
             both = (*raw, *written)
-            last, of_last = self._one("stage 1 + 2", folder, rounds - 1, rounds - 1, both, augmenter=self._parts.augmenter)
+            last, of_last = self.one("stage 1 + 2", folder, rounds - 1, rounds - 1, both, augmenter=self._parts.augmenter)
             compared.append(_loop("stage 1 + 2", last, _sum(first, of_one), of_last))
         compared.append(Arm(name="oracle caption", role="oracle", chosen=oracles, rendered=_rendered(oracles), seconds=first))
         return compared, last
 
-    def _one(
+    def one(
         self,
         name: str,
         where: Path,
@@ -152,7 +168,7 @@ def _share(candidates: Sequence[Candidate | None], where: Path) -> None:
         log.append(replace(candidate, videos=tuple(videos)))
 
 
-def _first(outcome: Outcome, origin: str) -> tuple[Candidate | None, ...]:
+def first_rendered(outcome: Outcome, origin: str) -> tuple[Candidate | None, ...]:
     """Each prompt's first candidate of an origin that was rendered."""
     return tuple(next((c for c in t.candidates if c.origin == origin and c.videos), None) for t in outcome.trajectories)
 

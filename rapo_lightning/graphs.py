@@ -23,7 +23,7 @@ from rapo_lightning.sections import GraphConfig
 from rapo_lightning.settings import load
 from rapo_lightning.types import CaptionPhrases
 
-__all__ = ["Growth", "add", "build", "convert", "draw", "encoder_of", "search", "statistics"]
+__all__ = ["Growth", "Tools", "add", "build", "convert", "draw", "encoder_of", "graph_tools", "search", "statistics"]
 
 DEFAULT = "configs/graph/default.yaml"
 _SKIPPED = "skipped.jsonl"
@@ -43,7 +43,7 @@ class Growth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Tools:
+class Tools:
     """A graph configuration with its parts."""
 
     config: GraphConfig
@@ -73,7 +73,7 @@ def build(
         raise InputError(f"{out}: {more}")
     began = time.perf_counter()
     file = open_captions(captions, column)
-    tools = _tools(config_file or project_file(DEFAULT), overrides, allow)
+    tools = graph_tools(config_file or project_file(DEFAULT), overrides, allow)
     if tools.encoder is None:
         raise InputError(f"{config_file}: names no encoder")
     aside = out.with_name(f".{out.name}.building")
@@ -109,7 +109,7 @@ def add(
     began = time.perf_counter()
     store.read_manifest(folder)
     file = open_captions(captions, column)
-    tools = _tools(config_file or project_file(DEFAULT), overrides, allow)
+    tools = graph_tools(config_file or project_file(DEFAULT), overrides, allow)
     encoder = encoder_of(folder, config_file, overrides, allow)
     growth = _grow(folder, file, tools, encoder, limit, listen)
     return Growth(folder=folder, added=growth.added, skipped=growth.skipped, seconds=time.perf_counter() - began)
@@ -165,7 +165,7 @@ def encoder_of(
     folder: Path, config_file: Path | None = None, overrides: Sequence[str] = (), allow: Sequence[str] = ()
 ) -> TextEncoder:
     """The encoder that a configuration names, else the one that a graph names as its own, found as weights are."""
-    if config_file is not None and (encoder := _tools(config_file, overrides, allow).encoder) is not None:
+    if config_file is not None and (encoder := graph_tools(config_file, overrides, allow).encoder) is not None:
         return encoder
     from rapo_lightning.language import SentenceEncoder
     from rapo_lightning.types import ModelReference
@@ -177,17 +177,18 @@ def encoder_of(
     return SentenceEncoder(ModelReference(located))
 
 
-def _tools(config_file: Path, overrides: Sequence[str], allow: Sequence[str]) -> _Tools:
+def graph_tools(config_file: Path, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> Tools:
+    """The parts of a graph configuration, built but not loaded."""
     config, positions = load(config_file, GraphConfig, overrides, allow)
     builder = Builder(positions, allow)
     encoder = builder.part(config.encoder, ("encoder",), TextEncoder) if config.encoder else None
     model = builder.part(config.language_model, ("language_model",), LanguageModel) if config.language_model else None
     builder.finish()
-    return _Tools(config=config, encoder=encoder, model=model)
+    return Tools(config=config, encoder=encoder, model=model)
 
 
 def _grow(
-    folder: Path, file: CaptionFile, tools: _Tools, encoder: TextEncoder, limit: int | None, listen: Listen | None
+    folder: Path, file: CaptionFile, tools: Tools, encoder: TextEncoder, limit: int | None, listen: Listen | None
 ) -> Growth:
     reasons: Counter[str] = Counter()
     skipped: list[Skipped] = []
@@ -213,7 +214,7 @@ def _grow(
     return Growth(folder=folder, added=added, skipped=dict(reasons), seconds=time.perf_counter() - began)
 
 
-def _phrases(folder: Path, file: CaptionFile, tools: _Tools, listen: Listen | None) -> Iterator[CaptionPhrases | Skipped]:
+def _phrases(folder: Path, file: CaptionFile, tools: Tools, listen: Listen | None) -> Iterator[CaptionPhrases | Skipped]:
     if file.has_phrases:
         return file.phrases()
     if tools.model is None:

@@ -10,12 +10,12 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 
 from rapo_lightning import records
-from rapo_lightning.arms import Arms, Interrupted
+from rapo_lightning.arms import Arms, GivenTexts, Interrupted
 from rapo_lightning.comparison import compare
 from rapo_lightning.errors import InputError
 from rapo_lightning.interruption import StopSignals
@@ -30,7 +30,7 @@ from rapo_lightning.shapes.captions import caption, state, user_prompt
 from rapo_lightning.shapes.render import arrange
 from rapo_lightning.shapes.scene import Scene, sample
 from rapo_lightning.shapes.verify import read
-from rapo_lightning.types import Candidate, Failure, Prompt, candidate_id
+from rapo_lightning.types import Prompt
 from rapo_lightning.video import read_frames
 from rapo_lightning.weights import locate
 
@@ -50,21 +50,6 @@ def held_out_prompts(count: int, seed: int) -> list[tuple[Prompt, Scene, Scene]]
             taken.add(text)
             found.append((Prompt.of(text), stated, scene))
     return found
-
-
-@final
-class _OracleCaptions:
-    """An `Augmenter` that knows each prompt's scene: the ceiling that a perfect rewriter would reach in one try."""
-
-    def __init__(self, captions: Mapping[str, str]) -> None:
-        self._captions = captions
-
-    def augment(self, prompts: Sequence[Prompt]) -> list[Candidate | Failure]:
-        return [
-            Candidate(id=candidate_id(0, text), prompt_id=prompt.id, round=0, text=text, origin="rapo")
-            for prompt in prompts
-            for text in (self._captions[prompt.id],)
-        ]
 
 
 def quickstart(
@@ -103,7 +88,7 @@ def quickstart(
     choose(out, resolved(config))
     parts = build_optimize(config, positions)
     asked = held_out_prompts(prompts, seed)
-    oracle = _OracleCaptions({prompt.id: caption(scene) for prompt, _, scene in asked})
+    oracle = GivenTexts({prompt.id: caption(scene) for prompt, _, scene in asked})
     with (
         StopSignals() as signals,
         opened(out, resolved(config), [prompt for prompt, _, _ in asked], config_file=config_file, command=command) as folder,

@@ -73,13 +73,13 @@ def parse_json(text: str | bytes) -> Any:
     return value
 
 
-def append(path: str | os.PathLike[str], record: object) -> None:
-    """Add a record to a log in one write, synced to disk before it returns; the log and its folder are made when missing.
+def append(path: str | os.PathLike[str], *batch: object) -> None:
+    """Add records to a log in one write, synced to disk before it returns; the log and its folder are made when missing.
 
     A torn line that a kill left at the end is removed first. A write that fails (disk full) leaves the log as it was and
     raises `StorageError`. One process writes a log at a time.
     """
-    line = encode(record).encode() + b"\n"
+    lines = b"".join(encode(record).encode() + b"\n" for record in batch)
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def append(path: str | os.PathLike[str], record: object) -> None:
             end, lead = _whole_end(log)
             log.truncate(end)
             try:
-                if log.write(lead + line) != len(lead + line):
+                if log.write(lead + lines) != len(lead + lines):
                     raise OSError("written in part: no space left?")
                 os.fsync(log.fileno())
             except OSError:

@@ -24,6 +24,7 @@ __all__ = [
     "Modifier",
     "Origin",
     "Prompt",
+    "PromptPair",
     "Reply",
     "Retrieved",
     "Trajectory",
@@ -206,6 +207,19 @@ class Candidate:
             if feedback.score is not None:
                 scores.setdefault(feedback.judge, []).append(feedback.score)
         return {judge: sum(values) / len(values) for judge, values in scores.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptPair:
+    """A lesson for a rewriter, with TRL's names: what it is given, what it should answer and, as a preference, what not.
+
+    ``gain``: by how much the completion's reward exceeds the prompt's, or the rejected text's; None where none was measured.
+    """
+
+    prompt: str
+    completion: str
+    rejected: str | None = None
+    gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,13 +22,13 @@ ROWS = {
           shapes.verify""",
     3: """generators generators.* judges judges.* rewriters rewriters.* language language.* retrieval.augment
           retrieval.augmentation retrieval.refiners retrieval.steps""",
-    4: """sspo.data sspo.module tuning.data tuning.module tracking tracking_wandb
+    4: """sspo.data sspo.module tuning.data tuning.module tuning.refactor_data tuning.select_data tracking tracking_wandb
           shapes.card shapes.chat shapes.dataset shapes.fit shapes.gates shapes.generated shapes.judge_eyes
           shapes.judge_lessons shapes.judge_model shapes.lessons shapes.script shapes.text_gates
           shapes.tokens shapes.train_* shapes.verify_gates shapes.write_captions""",
     5: """class_paths parts defaults settings workflows planning session results run_folder run_log environment interruption
-          processes terminal progress project doctor quickstart arms comparison report report_* graphs rewriting terminal_graph
-          terminal_rewrite""",
+          processes terminal terminal_graph terminal_rewrite progress project doctor quickstart arms comparison report
+          report_* graphs rewriting training_data""",
     6: "cli rapo_lightning commands commands.*",
 }
 HEAVY = {"torch", "lightning", "diffusers", "transformers", "peft", "wandb", "cv2", "av", "torchvision"}

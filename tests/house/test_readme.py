@@ -46,7 +46,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
         row = f"A {boat} drifts at dusk.,x,['a {boat} drifts'],['at dusk'],['a calm sea']"
         (folder / name).write_text(f"Input,Output,verb_obj_word,scenario_word,place\n{row}\n")
     encoder = {"class_path": "rapo_lightning.language.FakeTextEncoder"}
-    (folder / "fakes.yaml").write_text(yaml.safe_dump({"encoder": encoder}))
+    answers = {"boat": "A boat drifting at dusk."}
+    model = {"class_path": "rapo_lightning.language.FakeLanguageModel", "init_args": {"answers": answers}}
+    (folder / "fakes.yaml").write_text(yaml.safe_dump({"encoder": encoder, "language_model": model}))
     (folder / "prompts.csv").write_text("prompt,locked\na red ball,ball\ntwo cats,\nrain on a roof,\n")
     (code,) = (block for kind, block in BLOCKS if kind == "python")
     (folder / "brightness.py").write_text(code)
@@ -78,8 +80,11 @@ def test_its_commands_run(reader: Path, command: str, monkeypatch: pytest.Monkey
         result = CliRunner().invoke(app, [*arguments, "--set", fake])
         assert result.exit_code == 0, result.output
         assert result.stdout.startswith(arguments[arguments.index("--prompt") + 1])
-    elif program == "rapo" and arguments[0] == "graph":
-        fakes = ["--config", "fakes.yaml"] if arguments[1] in ("build", "add") else []
+    elif program == "rapo" and arguments[:2] == ["data", "select"]:
+        result = CliRunner().invoke(app, [*arguments[:2], "--help"])
+        assert result.exit_code == 0, "run with fakes by test_data_commands"
+    elif program == "rapo" and arguments[0] in ("data", "graph"):
+        fakes = ["--config", "fakes.yaml"] if arguments[1] in ("build", "add", "refactor") else []
         result = CliRunner().invoke(app, [*arguments, *fakes])
         assert result.exit_code == 0, result.output
     elif program == "rapo":

@@ -1,0 +1,143 @@
+"""What ``rapo data`` does: training data for the models of Stage 1, L_r (refactoring) and L_d (selection)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rapo_lightning import records
+from rapo_lightning.arms import Arms, GivenTexts, Interrupted, first_rendered
+from rapo_lightning.errors import ConfigError, InputError
+from rapo_lightning.graphs import graph_tools
+from rapo_lightning.interruption import StopSignals
+from rapo_lightning.protocols import Placeable
+from rapo_lightning.retrieval.augment import RAPOAugmenter
+from rapo_lightning.retrieval.captions import Skipped, open_captions
+from rapo_lightning.run_folder import choose, opened
+from rapo_lightning.run_log import run_log
+from rapo_lightning.session import OnCandidate, Outcome
+from rapo_lightning.settings import build_optimize, load_optimize, resolved
+from rapo_lightning.tuning.refactor_data import write_refactor_data
+from rapo_lightning.tuning.select_data import preferences
+from rapo_lightning.types import Candidate, Prompt
+
+__all__ = ["refactor_data", "select_data"]
+
+
+def refactor_data(
+    captions: Path,
+    *,
+    out: Path,
+    config_file: Path,
+    column: str | None = None,
+    limit: int | None = None,
+    overrides: Sequence[str] = (),
+    allow: Sequence[str] = (),
+    device: str = "cpu",
+    listen: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Pairs for L_r from a captions file, by the language model (and encoder) of a graph configuration.
+
+    ``settings`` go to `write_refactor_data`: temperature, seed, alike, max_new_tokens.
+    """
+    file = open_captions(captions, column)
+    tools = graph_tools(config_file, overrides, allow)
+    if tools.model is None or tools.config.language_model is None:
+        raise ConfigError(f"{config_file}: language_model: missing; it says the captions as people do")
+    models: tuple[object, ...] = (tools.model, tools.encoder)
+    for model in models:
+        if isinstance(model, Placeable):
+            model.to(device)
+
+    def rows() -> Iterator[tuple[str, str] | Skipped]:
+        yield from islice(file.captions(), limit)
+
+    return write_refactor_data(
+        rows(),
+        tools.model,
+        out,
+        model_name=str(tools.config.language_model.init_args.get("model", tools.config.language_model.class_path)),
+        batch_size=tools.config.batch_size,
+        encoder=tools.encoder,
+        listen=listen,
+        **settings,
+    )
+
+
+def select_data(
+    config_file: Path,
+    prompts: Sequence[Prompt],
+    *,
+    out: Path,
+    margin: float = 0.05,
+    overrides: Sequence[str] = (),
+    allow: Sequence[str] = (),
+    command: Sequence[str] = (),
+    echo: bool = True,
+    listen: Callable[[str, int], OnCandidate] | None = None,
+) -> tuple[dict[str, Any] | None, Outcome]:
+    """Pairs for L_d: both rewrites of each prompt are rendered with one noise, judged, and the better one noted.
+
+    Args:
+        config_file: an ``optimize`` configuration with a `RAPOAugmenter`; its selection is not asked.
+        prompts: users' prompts.
+        out: a run folder; ``pairs.jsonl`` and ``data.json`` appear in it. A run that is there is continued.
+        margin: rewards that differ by this or less are a tie.
+
+    Returns:
+        what ``data.json`` says (None: interrupted), and the outcome of the last run.
+
+    Raises:
+        ConfigError: the configuration has no such augmenter.
+        InputError: no prompt gave a pair.
+    """
+    config, positions = load_optimize(config_file, overrides, allow)
+    if config.trainer.get("devices", 1) not in (1, "1"):
+        raise InputError("rapo data select runs on one device: trainer.devices must be 1")
+    choose(out, resolved(config, allow))
+    parts = build_optimize(config, positions, allow)
+    if not isinstance(parts.augmenter, RAPOAugmenter):
+        raise ConfigError(f"{config_file}: augmenter: must be a RAPOAugmenter, which makes both rewrites")
+    with (
+        StopSignals() as signals,
+        opened(out, resolved(config, allow), list(prompts), config_file=config_file, command=command) as folder,
+        run_log(folder, 0, echo=echo),
+    ):
+        explained = [
+            one
+            for start in range(0, len(prompts), config.batch_size)
+            for one in parts.augmenter.explain(prompts[start : start + config.batch_size])
+        ]
+        texts = {
+            name: {one.prompt.id: one.options[branch] for one in explained for branch in branches if branch in one.options}
+            for name, branches in (("refactored", ("refactored", "merged")), ("naive", ("naive",)))
+        }
+        arms = Arms(folder, config, parts, prompts, signals, listen)
+        chosen: dict[str, tuple[Candidate | None, ...]] = {}
+        known: tuple[Candidate | None, ...] = ()
+        try:
+            for name, given in texts.items():
+                outcome, _ = arms.one(name, folder / "arms" / name, 0, 2 - bool(known), known, augmenter=GivenTexts(given))
+                known = first_rendered(outcome, "user")
+                chosen[name] = first_rendered(outcome, "rapo")
+        except Interrupted as interrupted:
+            return None, interrupted.outcome
+        pairs, without = preferences(prompts, chosen["refactored"], chosen["naive"], margin=margin)
+        if not pairs:
+            raise InputError(f"{folder}: no prompt gave a pair: {', '.join(f'{why} ({n})' for why, n in without.items())}")
+        records.write(folder / "pairs.jsonl", pairs)
+        refactored = {c.text for c in chosen["refactored"] if c is not None}
+        values = {
+            "kind": "select",
+            "margin": margin,
+            "prompts": len(prompts),
+            "pairs": len(pairs),
+            "refactored_better": sum(pair.completion in refactored for pair in pairs),
+            "without": without,
+        }
+        records.write_text_atomic(folder / "data.json", json.dumps(values, indent=2) + "\n")
+    return values, outcome

@@ -1,0 +1,162 @@
+"""Training data of L_r, the model that writes in the captions' style (RAPO++ section 3.2), made backwards.
+
+A language model says each training caption as people would type it; the model to be trained then learns to get the caption back.
+What was made lies in a folder: ``pairs.jsonl`` (prompt: what people would type; completion: the caption), ``refused.jsonl``
+(answers that could not be used, and why) and ``data.json``. A second call goes on where the first was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rapo_lightning import records
+from rapo_lightning.errors import InputError, PartError
+from rapo_lightning.language.answers import clean, count_words
+from rapo_lightning.protocols import LanguageModel, TextEncoder
+from rapo_lightning.retrieval.captions import Skipped
+from rapo_lightning.retrieval.phrases import hash_keys, key
+from rapo_lightning.templates import Template
+from rapo_lightning.types import Failure, PromptPair, Reply
+
+__all__ = ["Refused", "write_refactor_data"]
+
+#: How much longer than the caption an answer may be.
+_LONGER = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """An answer that makes no lesson: for which ``caption``, what it said, and the ``reason``."""
+
+    caption: str
+    answer: str
+    reason: str
+
+
+def write_refactor_data(
+    captions: Iterable[tuple[str, str] | Skipped],
+    model: LanguageModel,
+    folder: Path,
+    *,
+    model_name: str,
+    template: str = "deformat",
+    temperature: float = 1.0,
+    seed: int = 0,
+    batch_size: int = 64,
+    max_new_tokens: int = 256,
+    encoder: TextEncoder | None = None,
+    alike: float = 0.6,
+    listen: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Make pairs from captions; returns what ``data.json`` says: settings and counts.
+
+    Args:
+        captions: (place, caption); each caption is asked about once.
+        model: says captions as people do, sampled at ``temperature`` so that it does not always say it in one way.
+        folder: where the data go; data made by another model, template or temperature there are refused.
+        model_name: what the model is called in ``data.json``.
+        template: asks for the sentence; must hold ``{caption}``.
+        encoder: tells whether answer and caption mean the same; None leaves that check out.
+        alike: from which cosine on they do.
+
+    Raises:
+        InputError: the folder holds other data, or no caption was usable.
+        PartError: the model gave another number of answers than asked for.
+    """
+    wording = Template.load(template).required({"caption"})
+    made_by = {"template": wording.name, "template_hash": wording.hash, "model": model_name}
+    settings: dict[str, Any] = {**made_by, "temperature": temperature, "seed": seed, "alike": alike if encoder else None}
+    known = _known(folder, settings)
+    skipped = Counter[str]()
+    rest = iter(captions)
+    while chunk := list(islice(rest, batch_size)):
+        skipped.update(item.reason for item in chunk if isinstance(item, Skipped))
+        texts = list(dict.fromkeys(item[1].strip() for item in chunk if not isinstance(item, Skipped)))
+        new = [text for text, hashed in zip(texts, hash_keys(texts).tolist(), strict=True) if hashed not in known]
+        known.update(hash_keys(new).tolist())
+        pairs, refused = _broken(new, model, wording, temperature, seed, max_new_tokens, encoder, alike)
+        # Refusals first: a kill between the two writes then asks about some captions again, and loses none.
+        records.append(folder / "refused.jsonl", *refused)
+        records.append(folder / "pairs.jsonl", *pairs)
+        if listen is not None:
+            listen(f"{len(known):,} captions")
+    return _finish(folder, settings, skipped)
+
+
+def _broken(
+    captions: Sequence[str],
+    model: LanguageModel,
+    wording: Template,
+    temperature: float,
+    seed: int,
+    max_new_tokens: int,
+    encoder: TextEncoder | None,
+    alike: float,
+) -> tuple[list[PromptPair], list[Refused]]:
+    if not captions:
+        return [], []
+    conversations = [wording.messages(caption=caption) for caption in captions]
+    answers = model.chat(conversations, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    if len(answers) != len(captions):
+        raise PartError(f"the language model gave {len(answers)} answers to {len(captions)} conversations")
+    texts = [clean(answer.text) if isinstance(answer, Reply) else "" for answer in answers]
+    cosines = (encoder.encode(captions) * encoder.encode(texts)).sum(dim=1).tolist() if encoder else [1.0] * len(texts)
+    pairs, refused = [], []
+    for caption, answer, text, cosine in zip(captions, answers, texts, cosines, strict=True):
+        reason = answer.error if isinstance(answer, Failure) else _fault(caption, text, cosine, alike)
+        if reason is None:
+            pairs.append(PromptPair(prompt=text, completion=caption))
+        else:
+            refused.append(Refused(caption=caption, answer=text, reason=reason))
+    return pairs, refused
+
+
+def _fault(caption: str, text: str, cosine: float, alike: float) -> str | None:
+    if not text:
+        return "empty"
+    if key(text) == key(caption):
+        return "the caption itself"
+    if count_words(text) > _LONGER * count_words(caption):
+        return "more than twice as long as the caption"
+    return "means something else" if cosine < alike else None
+
+
+def _known(folder: Path, settings: Mapping[str, Any]) -> set[int]:
+    """Hashes of the captions that were asked about before, with the same settings."""
+    card = folder / "data.json"
+    if card.is_file():
+        found = records.parse_json(card.read_bytes()).get("settings")
+        if found != dict(settings):
+            changed = [name for name in settings if not isinstance(found, dict) or found.get(name) != settings[name]]
+            raise InputError(f"{folder}: holds data made with another {', '.join(changed)}")
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder}: is not empty")
+    else:
+        _write_card(folder, settings, {})
+    known: set[int] = set()
+    for name, kind, field in (("pairs.jsonl", PromptPair, "completion"), ("refused.jsonl", Refused, "caption")):
+        if (folder / name).is_file():
+            known.update(hash_keys(getattr(record, field) for record in records.read(folder / name, kind)).tolist())
+    return known
+
+
+def _finish(folder: Path, settings: Mapping[str, Any], skipped: Mapping[str, int]) -> dict[str, Any]:
+    pairs = sum(1 for _ in records.read(folder / "pairs.jsonl", PromptPair)) if (folder / "pairs.jsonl").is_file() else 0
+    refused = Counter(record.reason for record in records.read(folder / "refused.jsonl", Refused))
+    if not pairs:
+        why = ", ".join(f"{reason} ({count})" for reason, count in [*refused.items(), *skipped.items()]) or "there were none"
+        raise InputError(f"{folder}: no caption gave a pair: {why}")
+    counts = {"pairs": pairs, "refused": dict(refused), "skipped": dict(skipped)}
+    return _write_card(folder, settings, counts)
+
+
+def _write_card(folder: Path, settings: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, Any]:
+    values = {"kind": "refactor", "settings": dict(settings), **counts}
+    records.write_text_atomic(folder / "data.json", json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    return values

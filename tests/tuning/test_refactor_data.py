@@ -1,0 +1,89 @@
+"""Pairs for L_r: captions said backwards, what is refused, and a second call that goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rapo_lightning import records
+from rapo_lightning.errors import InputError
+from rapo_lightning.language import FakeLanguageModel, FakeTextEncoder
+from rapo_lightning.retrieval.captions import Skipped
+from rapo_lightning.tuning.refactor_data import Refused, write_refactor_data
+from rapo_lightning.types import Message, PromptPair
+
+CAPTIONS = [f"A boat number {n} drifts on a calm sea." for n in range(5)]
+
+
+class Counting:
+    """Answers with the caption's words in another order, except where told otherwise, and counts what it is asked."""
+
+    def __init__(self, **special: str) -> None:
+        self.special = special
+        self.asked: list[str] = []
+        self.model = FakeLanguageModel(self._answer)
+
+    def _answer(self, conversation: Sequence[Message]) -> str:
+        caption = conversation[-1]["content"].split("Caption: ")[1].split("\n")[0]
+        self.asked.append(caption)
+        number = caption.split()[3]
+        if number == self.special.get("stop"):
+            raise KeyboardInterrupt
+        return self.special.get(f"n{number}", f'"show me boat {number} drifting on the sea"')
+
+
+def placed(captions: Sequence[str]) -> list[tuple[str, str] | Skipped]:
+    return [(f"c.txt:{number}", caption) for number, caption in enumerate(captions, start=1)]
+
+
+def make(folder: Path, counting: Counting, captions: Sequence[tuple[str, str] | Skipped], **changes: object) -> dict[str, object]:
+    return write_refactor_data(captions, counting.model, folder, model_name="m", batch_size=2, **changes)  # type: ignore[arg-type]
+
+
+def test_pairs_lead_back_to_the_captions(tmp_path: Path) -> None:
+    made = make(tmp_path / "d", Counting(), [*placed(CAPTIONS), Skipped(place="c.txt:9", reason="empty")])
+    pairs = list(records.read(tmp_path / "d" / "pairs.jsonl", PromptPair))
+    assert [pair.completion for pair in pairs] == CAPTIONS
+    assert pairs[3].prompt == "show me boat 3 drifting on the sea"
+    assert (made["pairs"], made["refused"], made["skipped"]) == (5, {}, {"empty": 1})
+    assert json.loads((tmp_path / "d" / "data.json").read_text()) == made
+
+
+def test_what_is_no_lesson_is_refused_with_its_reason(tmp_path: Path) -> None:
+    special = {"n0": "", "n1": CAPTIONS[1].upper(), "n2": "boat " * 40, "n3": "two cats asleep"}
+    made = make(tmp_path / "d", Counting(**special), placed(CAPTIONS), encoder=FakeTextEncoder(), alike=0.3)
+    refused = {record.caption: record.reason for record in records.read(tmp_path / "d" / "refused.jsonl", Refused)}
+    assert refused == {
+        CAPTIONS[0]: "empty",
+        CAPTIONS[1]: "the caption itself",
+        CAPTIONS[2]: "more than twice as long as the caption",
+        CAPTIONS[3]: "means something else",
+    }
+    assert made["pairs"] == 1
+
+
+def test_it_goes_on_and_asks_about_each_caption_once(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "d", Counting(stop="3"), placed(CAPTIONS))
+    counting = Counting()
+    made = make(tmp_path / "d", counting, placed([*CAPTIONS, CAPTIONS[0], CAPTIONS[4]]))
+    assert counting.asked == CAPTIONS[2:]
+    assert made["pairs"] == 5
+    pairs = (tmp_path / "d" / "pairs.jsonl").read_bytes()
+    (tmp_path / "d" / "pairs.jsonl").write_bytes(pairs[:-20])
+    assert make(tmp_path / "d", counting, placed(CAPTIONS))["pairs"] == 5, "a torn last line is made again"
+
+
+def test_other_settings_and_useless_captions_are_refused(tmp_path: Path) -> None:
+    make(tmp_path / "d", Counting(), placed(CAPTIONS))
+    with pytest.raises(InputError, match="made with another temperature, seed"):
+        make(tmp_path / "d", Counting(), placed(CAPTIONS), temperature=0.5, seed=3)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not empty"):
+        make(tmp_path / "other", Counting(), placed(CAPTIONS))
+    with pytest.raises(InputError, match=r"no caption gave a pair: empty \(1\)"):
+        make(tmp_path / "none", Counting(n0=""), placed(CAPTIONS[:1]))
