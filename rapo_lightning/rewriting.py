@@ -86,7 +86,11 @@ def rewrite(
 
 def read_lines(lines: Iterator[str]) -> list[Prompt]:
     """Prompts from text, one a line, as from standard input."""
-    texts = [line.strip() for line in lines if line.strip()]
+    try:
+        texts = [line.strip() for line in lines if line.strip()]
+        "".join(texts).encode()
+    except UnicodeError as error:
+        raise InputError("standard input: not UTF-8") from error
     if not texts:
         raise InputError("standard input: holds no prompts")
     return [Prompt.of(text) for text in texts]

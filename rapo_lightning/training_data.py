@@ -11,12 +11,11 @@ from typing import Any
 from rapo_lightning import records
 from rapo_lightning.arms import Arms, GivenTexts, Interrupted, first_rendered
 from rapo_lightning.errors import ConfigError, InputError
-from rapo_lightning.graphs import graph_tools
+from rapo_lightning.graph_tools import graph_tools, place
 from rapo_lightning.interruption import StopSignals
-from rapo_lightning.protocols import Placeable
 from rapo_lightning.retrieval.augment import RAPOAugmenter
 from rapo_lightning.retrieval.captions import Skipped, open_captions
-from rapo_lightning.run_folder import choose, opened
+from rapo_lightning.run_folder import choose, opened, update_run
 from rapo_lightning.run_log import run_log
 from rapo_lightning.session import OnCandidate, Outcome
 from rapo_lightning.settings import build_optimize, load_optimize, resolved
@@ -36,7 +35,7 @@ def refactor_data(
     limit: int | None = None,
     overrides: Sequence[str] = (),
     allow: Sequence[str] = (),
-    device: str = "cpu",
+    device: str | None = None,
     listen: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
@@ -48,10 +47,7 @@ def refactor_data(
     tools = graph_tools(config_file, overrides, allow)
     if tools.model is None or tools.config.language_model is None:
         raise ConfigError(f"{config_file}: language_model: missing; it says the captions as people do")
-    models: tuple[object, ...] = (tools.model, tools.encoder)
-    for model in models:
-        if isinstance(model, Placeable):
-            model.to(device)
+    place(tools, device)
 
     def rows() -> Iterator[tuple[str, str] | Skipped]:
         yield from islice(file.captions(), limit)
@@ -125,19 +121,23 @@ def select_data(
                 known = first_rendered(outcome, "user")
                 chosen[name] = first_rendered(outcome, "rapo")
         except Interrupted as interrupted:
+            update_run(folder, status="interrupted")
             return None, interrupted.outcome
+        for name in ("pairs.jsonl", "data.json"):
+            (folder / name).unlink(missing_ok=True)  # perhaps of another margin
         pairs, without = preferences(prompts, chosen["refactored"], chosen["naive"], margin=margin)
         if not pairs:
             raise InputError(f"{folder}: no prompt gave a pair: {', '.join(f'{why} ({n})' for why, n in without.items())}")
         records.write(folder / "pairs.jsonl", pairs)
-        refactored = {c.text for c in chosen["refactored"] if c is not None}
+        refactored = {(p.text, c.text) for p, c in zip(prompts, chosen["refactored"], strict=True) if c is not None}
         values = {
             "kind": "select",
             "margin": margin,
             "prompts": len(prompts),
             "pairs": len(pairs),
-            "refactored_better": sum(pair.completion in refactored for pair in pairs),
+            "refactored_better": sum((pair.prompt, pair.completion) in refactored for pair in pairs),
             "without": without,
         }
         records.write_text_atomic(folder / "data.json", json.dumps(values, indent=2) + "\n")
+        update_run(folder, status="done")
     return values, outcome

@@ -37,7 +37,7 @@ def refactor(
     temperature: Annotated[float, typer.Option("--temperature", min=0, help="Of the language model.")] = 1.0,
     alike: Annotated[float, typer.Option("--alike", min=-1, max=1, help="The least cosine of caption and answer.")] = 0.6,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the language model.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="Where the models run.")] = "cpu",
+    device: Annotated[str | None, typer.Option("--device", help="Where the models run; a GPU if there is one.")] = None,
     set_: Set = None,
     allow: Allow = None,
     offline: Offline = False,

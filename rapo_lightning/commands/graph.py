@@ -24,6 +24,7 @@ Folder = Annotated[Path, typer.Argument(help="A graph folder.", show_default=Fal
 GraphConfig = Annotated[Path | None, typer.Option("--config", "-c", help="Encoder and language model, as in configs/graph/.")]
 Column = Annotated[str | None, typer.Option("--column", help="The column of the captions.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N rows.")]
+Device = Annotated[str | None, typer.Option("--device", help="Where the models run; a GPU if there is one.")]
 Prompt = Annotated[str, typer.Argument(help="A prompt.", show_default=False)]
 Scenes = Annotated[int, typer.Option("--scenes", min=1, help="How many scenes.")]
 Modifiers = Annotated[int, typer.Option("--modifiers", min=1, help="How many modifiers a kind and scene.")]
@@ -37,6 +38,7 @@ def build(
     config: GraphConfig = None,
     column: Column = None,
     limit: Limit = None,
+    device: Device = None,
     set_: Set = None,
     allow: Allow = None,
     offline: Offline = False,
@@ -53,6 +55,7 @@ def build(
             config_file=config,
             column=column,
             limit=limit,
+            device=device,
             overrides=set_ or (),
             allow=allow or (),
             listen=None if quiet else terminal.say,
@@ -67,6 +70,7 @@ def add(
     config: GraphConfig = None,
     column: Column = None,
     limit: Limit = None,
+    device: Device = None,
     set_: Set = None,
     allow: Allow = None,
     offline: Offline = False,
@@ -83,6 +87,7 @@ def add(
             config_file=config,
             column=column,
             limit=limit,
+            device=device,
             overrides=set_ or (),
             allow=allow or (),
             listen=None if quiet else terminal.say,
@@ -114,9 +119,9 @@ def convert(
 def stats(folder: Folder, as_json: Json = False) -> None:
     """Say what is in a graph."""
     with command(as_json=as_json) as show:
-        from rapo_lightning import graphs, terminal_graph
+        from rapo_lightning import graph_search, terminal_graph
 
-        found = graphs.statistics(folder)
+        found = graph_search.statistics(folder)
         show(terminal_graph.statistics_text(found), found)
 
 
@@ -135,10 +140,11 @@ def search(
 ) -> None:
     """List the scenes and modifiers nearest to a prompt, with their cosine similarities."""
     with command(as_json=as_json, offline=offline) as show:
-        from rapo_lightning import graphs, terminal_graph
+        from rapo_lightning import graph_search, terminal_graph
+        from rapo_lightning.graph_tools import encoder_of
 
-        encoder = graphs.encoder_of(folder, config, set_ or (), allow or ())
-        views = graphs.search(folder, prompt, encoder, scenes=scenes, modifiers=modifiers, threshold=threshold)
+        encoder = encoder_of(folder, config, set_ or (), allow or ())
+        views = graph_search.search(folder, prompt, encoder, scenes=scenes, modifiers=modifiers, threshold=threshold)
         show(terminal_graph.search_text(views), terminal_graph.search_data(prompt, views))
 
 
@@ -158,8 +164,9 @@ def show(
 ) -> None:
     """Draw the scenes near a prompt and their modifiers."""
     with command(as_json=as_json, offline=offline) as print_:
-        from rapo_lightning import graphs
+        from rapo_lightning import graph_search
+        from rapo_lightning.graph_tools import encoder_of
 
-        encoder = graphs.encoder_of(folder, config, set_ or (), allow or ())
-        graphs.draw(folder, prompt, out, encoder, scenes=scenes, modifiers=modifiers, threshold=threshold)
+        encoder = encoder_of(folder, config, set_ or (), allow or ())
+        graph_search.draw(folder, prompt, out, encoder, scenes=scenes, modifiers=modifiers, threshold=threshold)
         print_(str(out), {"picture": str(out)})

@@ -36,10 +36,12 @@ class RelationGraph:
         data: as the module describes it.
         encoder: the name of the sentence encoder that made the embeddings; another's vectors cannot be compared with them.
         captions: how many captions the graph was made of.
+        probe: that encoder's vector of a known sentence (`retrieval.identity`); empty where it is not known.
     """
 
-    def __init__(self, data: HeteroData, *, encoder: str, captions: int) -> None:
+    def __init__(self, data: HeteroData, *, encoder: str, captions: int, probe: Sequence[float] = ()) -> None:
         self.data = data
+        self.probe = tuple(probe)
         self.encoder = encoder
         self.captions = captions
         self._rows: dict[str, Tensor] = {}
@@ -112,7 +114,7 @@ class RelationGraph:
 
     def to(self, device: torch.device | str) -> RelationGraph:
         """This graph with its tensors on a device."""
-        return RelationGraph(self.data.clone().to(device), encoder=self.encoder, captions=self.captions)
+        return RelationGraph(self.data.clone().to(device), encoder=self.encoder, captions=self.captions, probe=self.probe)
 
 
 def co_occurrence(scenes: Tensor, others: Tensor, width: int) -> tuple[Tensor, Tensor]:

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rapo_lightning.errors import InputError
+from rapo_lightning.errors import InputError, PartError
 from rapo_lightning.protocols import TextEncoder
 from rapo_lightning.retrieval.graph import KINDS, NODE_TYPES
+from rapo_lightning.retrieval.identity import check_encoder, encoder_name, probe
 from rapo_lightning.retrieval.phrases import hash_keys, key, tidy
 from rapo_lightning.retrieval.segments import Segment, find, mapped, read_texts
-from rapo_lightning.retrieval.store import Manifest, Part, append, read_manifest, write_manifest
+from rapo_lightning.retrieval.store import Manifest, Part, append, read_manifest, remove_strays, write_manifest
 from rapo_lightning.types import CaptionPhrases
 
 if TYPE_CHECKING:
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Added", "add", "check_encoder", "create", "encoder_name"]
+__all__ = ["Added", "add", "create", "locked"]
 
 #: Captions that are added together; a segment holds at least so many where there are more.
 BATCH = 32_768
-#: So many small segments become one, and what counts as small, in nodes.
-_MERGED, _SMALL = 8, 65_536
-_PROBE = "a person walks along a river at dusk"
-_ALIKE = 1e-2  # how far vectors of the probe may lie apart: half precision, another device
+#: So many segments of like size become one: each is less than so many times as large as the smallest of them, in bytes.
+_MERGED, _LIKE = 8, 8
+#: Larger ones stay as they are.
+_LARGE = 256e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,34 +58,12 @@ class Added:
         )
 
 
-def encoder_name(encoder: TextEncoder) -> str:
-    """What an encoder is called: its own name where it has one, else its class."""
-    return str(getattr(encoder, "name", "") or type(encoder).__name__)
-
-
 def create(folder: Path, encoder: TextEncoder) -> Manifest:
     """An empty graph in a new folder."""
-    probe = encoder.encode([_PROBE])[0].tolist()
-    manifest = Manifest(encoder=encoder_name(encoder), dimension=len(probe), probe=tuple(round(value, 6) for value in probe))
+    vector = probe(encoder)
+    manifest = Manifest(encoder=encoder_name(encoder), dimension=len(vector), probe=vector)
     write_manifest(folder, manifest)
     return manifest
-
-
-def check_encoder(folder: Path, manifest: Manifest, encoder: TextEncoder) -> None:
-    """Refuse an encoder whose vectors cannot be compared with the graph's, whatever its folder is called.
-
-    Raises:
-        InputError: another dimension, or another vector of the probe sentence.
-    """
-    probe = encoder.encode([_PROBE])[0].numpy()
-    made = f"{folder}: made with the encoder {manifest.encoder} ({manifest.dimension} dimensions)"
-    given = f"{encoder_name(encoder)} ({len(probe)} dimensions)"
-    if len(probe) != manifest.dimension:
-        raise InputError(f"{made}, not with {given}")
-    if manifest.probe and float(np.abs(probe - np.array(manifest.probe)).max()) > _ALIKE:
-        raise InputError(f"{made}; {given} gives other vectors")
-    if not manifest.probe and encoder_name(encoder) != manifest.encoder:
-        raise InputError(f"{made}, not with {given}")
 
 
 def add(
@@ -107,9 +86,10 @@ def add(
     Raises:
         InputError: another encoder, or a folder that another process is adding to.
     """
-    with _locked(folder):
+    with locked(folder):
         manifest = read_manifest(folder)
-        check_encoder(folder, manifest, encoder)
+        check_encoder(encoder, graph=str(folder), name=manifest.encoder, known=manifest.probe, dimension=manifest.dimension)
+        remove_strays(folder, manifest)
         total = Added()
         rest = iter(captions)
         while chunk := list(islice(rest, batch)):
@@ -168,6 +148,8 @@ def _encoded(encoder: TextEncoder, texts: Mapping[str, Sequence[str]], dimension
         for text in texts[kind]:
             row.setdefault(text, len(row))
     vectors = encoder.encode(list(row)).cpu().numpy() if row else np.zeros((0, dimension), np.float32)
+    if vectors.shape != (len(row), dimension) or not np.isfinite(vectors).all():
+        raise PartError(f"{encoder_name(encoder)}: gave no {len(row)} finite vectors of {dimension} numbers")
     return {kind: vectors[[row[text] for text in texts[kind]]].reshape(-1, dimension) for kind in NODE_TYPES}
 
 
@@ -197,10 +179,12 @@ class _Known:
 
 
 def _merged(folder: Path, manifest: Manifest) -> Manifest:
-    """The graph with its last small segments made one, once there are enough of them."""
+    """The graph with its last segments made one, once enough of them are of like size: what is added is copied a few times in
+    all, however many additions there are."""
     small: list[Part] = []
     for part in reversed(manifest.segments):
-        if sum(part.nodes.values()) > _SMALL:
+        sizes = [sum(one.files.values()) for one in (part, *small)]
+        if sizes[0] > _LARGE or max(sizes) > _LIKE * min(sizes):
             break
         small.insert(0, part)
     if len(small) < _MERGED:
@@ -233,12 +217,17 @@ def _merged(folder: Path, manifest: Manifest) -> Manifest:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a graph folder: one process adds to it at a time; who holds it may take it again.
+
+    Raises:
+        InputError: another process holds it, or it is not there.
+    """
     from filelock import FileLock, Timeout
 
     if not folder.is_dir():
         read_manifest(folder)  # says what is wrong
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / ".lock", is_singleton=True)
     try:
         lock.acquire(timeout=0)
     except Timeout:

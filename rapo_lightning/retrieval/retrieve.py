@@ -18,10 +18,11 @@ from rapo_lightning.errors import InputError
 from rapo_lightning.protocols import Placeable, TextEncoder
 from rapo_lightning.retrieval.exact import UNIT, check_lengths, drift, full_precision, scores, similarities
 from rapo_lightning.retrieval.graph import NODE_TYPES, RelationGraph
+from rapo_lightning.retrieval.identity import check_encoder, same_encoder
 from rapo_lightning.retrieval.index import Engine, VectorIndex
 from rapo_lightning.types import Kind, Modifier, Retrieved
 
-__all__ = ["Retriever", "same_encoder"]
+__all__ = ["Retriever"]
 
 #: Prompts at once, and products of a prompt and a modifier (each D numbers) at once.
 _PROMPTS = 4096
@@ -68,7 +69,8 @@ class Retriever:
         if not kinds or set(kinds) - set(NODE_TYPES):
             raise ValueError(f"kinds are some of {', '.join(NODE_TYPES)}, not {', '.join(kinds) or 'none'}")
         name = getattr(encoder, "name", None)
-        if name is not None and not any(same_encoder(graph.encoder, known) for known in (name, *aliases)):
+        by_vectors = bool(graph.probe)  # at the first text
+        if not by_vectors and name is not None and not any(same_encoder(graph.encoder, one) for one in (name, *aliases)):
             raise InputError(f"the relation graph was encoded by {graph.encoder!r}, the prompts would be by {name!r}")
         self._graph = graph
         self._encoder = encoder
@@ -184,6 +186,14 @@ class Retriever:
     def _ready(self) -> VectorIndex:
         """The index of scenes; at the first use the embeddings are checked and brought to the device."""
         if self._index is None:
+            if (graph := self._graph).probe:
+                check_encoder(
+                    self._encoder,
+                    graph="the relation graph",
+                    name=graph.encoder,
+                    known=graph.probe,
+                    dimension=graph.dimension,
+                )
             for kind in NODE_TYPES:
                 check_lengths(self._graph.x(kind), first=0, what=f"relation graph: {kind} embeddings")
                 self._first_of[kind] = _first_of(self._graph.data[kind].text)
@@ -201,12 +211,6 @@ class _Pairs(NamedTuple):
     node: Tensor
     rank: Tensor
     score: Tensor
-
-
-def same_encoder(one: str, other: str) -> bool:
-    """Whether two names mean one encoder: equal but for case, or one is the other's last part (``org/name`` and ``name``)."""
-    one, other = one.casefold(), other.casefold()
-    return one == other or (("/" not in one or "/" not in other) and one.rpartition("/")[2] == other.rpartition("/")[2])
 
 
 def _unique(pairs: _Pairs, width: int) -> _Pairs:

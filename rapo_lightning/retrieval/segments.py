@@ -13,8 +13,10 @@ and ``key.caption`` int64, ascending: hashes of its captions. A graph whose edge
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +51,7 @@ class Segment:
 
 def write_segment(folder: Path, segment: Segment) -> dict[str, int]:
     """Write a segment into a new folder, synced to disk; the sizes of its files in bytes."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     tensors: dict[str, NDArray[Any]] = {"key.caption": np.sort(segment.captions)}
@@ -72,8 +75,13 @@ def write_segment(folder: Path, segment: Segment) -> dict[str, int]:
                 os.fsync(file.fileno())
             sizes[name] = (folder / name).stat().st_size
             (folder / name).chmod(0o644)
-    except OSError as error:
-        raise StorageError.of(folder, error) from error
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)  # what is half-written would keep a full disk full
+        if isinstance(error, SafetensorError):
+            error = OSError(errno.ENOSPC, str(error))
+        if isinstance(error, OSError):
+            raise StorageError.of(folder, error) from error
+        raise
     return sizes
 
 

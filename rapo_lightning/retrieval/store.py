@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,10 +33,11 @@ if TYPE_CHECKING:
 
     from rapo_lightning.retrieval.style import StyleProfile
 
-__all__ = ["Manifest", "Part", "append", "load_graph", "load_style", "read_manifest", "save_graph", "save_style"]
+__all__ = ["Manifest", "Part", "append", "load_graph", "load_style", "read_manifest", "remove_strays", "save_graph", "save_style"]
 
 SCHEMA = "relation_graph/1"
 _FILES = ("nodes.jsonl", "tensors.safetensors")
+_NAME = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,8 @@ def read_manifest(folder: Path) -> Manifest:
         if values.get("schema") != SCHEMA:
             raise InputError(f"{path}: schema {values.get('schema')!r}; this release reads {SCHEMA!r}")
         parts = tuple(Part(**part) for part in values.pop("segments"))
+        if not all(_NAME.fullmatch(part.name) for part in parts):
+            raise ValueError("a segment's name is not one")
         manifest = Manifest(**{**values, "probe": tuple(values.get("probe", ())), "segments": parts})
     except FileNotFoundError:
         missing = "no relation graph here" if folder.is_dir() else "no such folder"
@@ -101,9 +105,18 @@ def read_manifest(folder: Path) -> Manifest:
 
 def load_graph(folder: Path) -> RelationGraph:
     """The relation graph of a folder. A graph of one segment keeps its embeddings on disk until they are used."""
+    manifest = read_manifest(folder)
+    try:
+        return _load(folder, manifest)
+    except InputError:
+        if read_manifest(folder) == manifest:
+            raise
+        return load_graph(folder)  # segments were merged meanwhile
+
+
+def _load(folder: Path, manifest: Manifest) -> RelationGraph:
     import torch
 
-    manifest = read_manifest(folder)
     texts: dict[str, list[str]] = {kind: [] for kind in NODE_TYPES}
     arrays: dict[str, list[NDArray[Any]]] = {}
     for part in manifest.segments:
@@ -125,7 +138,7 @@ def load_graph(folder: Path) -> RelationGraph:
         if f"edge.{kind}" in arrays:
             other = joined(f"edge.{kind}", 1, (3, 0), np.int64)
             edges[kind] = edge_sum(edges[kind], (other[:2], other[2]), width=width)
-    return RelationGraph.of(
+    graph = RelationGraph.of(
         texts=texts,
         x={kind: joined(f"x.{kind}", 0, (0, manifest.dimension), np.float32) for kind in NODE_TYPES},
         occurrence=occurrence,
@@ -133,6 +146,8 @@ def load_graph(folder: Path) -> RelationGraph:
         encoder=manifest.encoder,
         edges=edges,
     )
+    graph.probe = manifest.probe
+    return graph
 
 
 def _untold(graph: RelationGraph, kind: str) -> NDArray[np.int64]:
@@ -144,7 +159,7 @@ def _untold(graph: RelationGraph, kind: str) -> NDArray[np.int64]:
     return np.concatenate([index.cpu().numpy(), count.cpu().numpy()[None]])
 
 
-def save_graph(graph: RelationGraph, folder: Path, *, probe: Sequence[float] = ()) -> None:
+def save_graph(graph: RelationGraph, folder: Path) -> None:
     """Write a graph as a new folder, whole or not at all.
 
     Its captions' texts are not known, so that `add` cannot tell if one of them comes again.
@@ -156,7 +171,7 @@ def save_graph(graph: RelationGraph, folder: Path, *, probe: Sequence[float] = (
         raise InputError(f"{folder}: is not empty")
     aside = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
     try:
-        manifest = Manifest(encoder=graph.encoder, dimension=graph.dimension, probe=tuple(probe))
+        manifest = Manifest(encoder=graph.encoder, dimension=graph.dimension, probe=graph.probe)
         segment = Segment(
             texts={kind: graph.texts(kind) for kind in NODE_TYPES},
             x={kind: graph.x(kind).cpu().numpy() for kind in NODE_TYPES},
@@ -195,6 +210,14 @@ def append(
     for old in instead_of:
         shutil.rmtree(folder / "segments" / old.name, ignore_errors=True)
     return manifest
+
+
+def remove_strays(folder: Path, manifest: Manifest) -> None:
+    """Delete segments that the manifest does not list: a kill left them. Only who holds the folder's lock may."""
+    listed = {part.name for part in manifest.segments}
+    for stray in (folder / "segments").glob("*"):
+        if stray.name not in listed:
+            shutil.rmtree(stray, ignore_errors=True)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -79,8 +79,9 @@ def write_refactor_data(
         skipped.update(item.reason for item in chunk if isinstance(item, Skipped))
         texts = list(dict.fromkeys(item[1].strip() for item in chunk if not isinstance(item, Skipped)))
         new = [text for text, hashed in zip(texts, hash_keys(texts).tolist(), strict=True) if hashed not in known]
-        known.update(hash_keys(new).tolist())
-        pairs, refused = _broken(new, model, wording, temperature, seed, max_new_tokens, encoder, alike)
+        pairs, refused, failed = _broken(new, model, wording, temperature, seed, max_new_tokens, encoder, alike)
+        known.update(hash_keys(caption for caption in new if caption not in failed).tolist())
+        skipped.update(failed.values())  # not noted: the next call asks again
         # Refusals first: a kill between the two writes then asks about some captions again, and loses none.
         records.append(folder / "refused.jsonl", *refused)
         records.append(folder / "pairs.jsonl", *pairs)
@@ -98,9 +99,10 @@ def _broken(
     max_new_tokens: int,
     encoder: TextEncoder | None,
     alike: float,
-) -> tuple[list[PromptPair], list[Refused]]:
+) -> tuple[list[PromptPair], list[Refused], dict[str, str]]:
+    """The pairs, the answers that make none, and why the model failed on a caption."""
     if not captions:
-        return [], []
+        return [], [], {}
     conversations = [wording.messages(caption=caption) for caption in captions]
     answers = model.chat(conversations, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     if len(answers) != len(captions):
@@ -108,13 +110,15 @@ def _broken(
     texts = [clean(answer.text) if isinstance(answer, Reply) else "" for answer in answers]
     cosines = (encoder.encode(captions) * encoder.encode(texts)).sum(dim=1).tolist() if encoder else [1.0] * len(texts)
     pairs, refused = [], []
+    failed: dict[str, str] = {}
     for caption, answer, text, cosine in zip(captions, answers, texts, cosines, strict=True):
-        reason = answer.error if isinstance(answer, Failure) else _fault(caption, text, cosine, alike)
-        if reason is None:
+        if isinstance(answer, Failure):
+            failed[caption] = f"the language model failed: {answer.error}"
+        elif (reason := _fault(caption, text, cosine, alike)) is None:
             pairs.append(PromptPair(prompt=text, completion=caption))
         else:
             refused.append(Refused(caption=caption, answer=text, reason=reason))
-    return pairs, refused
+    return pairs, refused, failed
 
 
 def _fault(caption: str, text: str, cosine: float, alike: float) -> str | None:

@@ -13,9 +13,9 @@ ROWS = {
     0: "types errors",
     1: "protocols records config positions sections templates weights model_folders prompts video video_codecs",
     2: """retrieval retrieval.captions retrieval.captions.* retrieval.describe retrieval.exact retrieval.graph
-          retrieval.graph_data retrieval.graph_data.* retrieval.growing retrieval.guard retrieval.index retrieval.phrases
-          retrieval.pictures retrieval.pictures.* retrieval.retrieve retrieval.segments retrieval.select retrieval.store
-          retrieval.style retrieval.words keeping
+          retrieval.graph_data retrieval.graph_data.* retrieval.growing retrieval.guard retrieval.identity retrieval.index
+          retrieval.phrases retrieval.pictures retrieval.pictures.* retrieval.retrieve retrieval.segments retrieval.select
+          retrieval.store retrieval.style retrieval.words keeping
           sspo sspo.ask sspo.budget sspo.evaluate sspo.guard sspo.log sspo.loop sspo.options sspo.progress sspo.propose
           sspo.selection tuning tuning.pairs
           shapes shapes.captions shapes.critique shapes.layout shapes.recognise shapes.render shapes.scene shapes.segment
@@ -28,7 +28,7 @@ ROWS = {
           shapes.tokens shapes.train_* shapes.verify_gates shapes.write_captions""",
     5: """class_paths parts defaults settings workflows planning session results run_folder run_log environment interruption
           processes terminal terminal_graph terminal_rewrite progress project doctor quickstart arms comparison report
-          report_* graphs rewriting training_data""",
+          report_* graphs graph_search graph_tools rewriting training_data""",
     6: "cli rapo_lightning commands commands.*",
 }
 HEAVY = {"torch", "lightning", "diffusers", "transformers", "peft", "wandb", "cv2", "av", "torchvision"}

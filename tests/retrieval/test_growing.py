@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rapo_lightning.errors import InputError, StorageError
-from rapo_lightning.retrieval import growing, segments
+from rapo_lightning.retrieval import segments
 from rapo_lightning.retrieval.graph import KINDS, NODE_TYPES, RelationGraph
-from rapo_lightning.retrieval.growing import add, check_encoder, create
+from rapo_lightning.retrieval.growing import add, create
 from rapo_lightning.retrieval.phrases import hash_keys, key
+from rapo_lightning.retrieval.retrieve import Retriever
 from rapo_lightning.retrieval.store import load_graph, read_manifest, save_graph
 from rapo_lightning.types import CaptionPhrases
 
@@ -165,7 +167,11 @@ def test_another_encoder_is_refused_by_name(tmp_path: Path) -> None:
         add(tmp_path, [caption(1, "sea", "roll")], Letters(salt=5))
     moved = Letters()
     moved.name = "elsewhere/renamed"
-    check_encoder(tmp_path, read_manifest(tmp_path), moved)  # the same vectors under another name
+    add(tmp_path, [caption(1, "sea", "roll")], moved)  # the same vectors under another name
+    graph = load_graph(tmp_path)
+    assert Retriever(graph, moved, threshold=-1).retrieve(["sea"])[0]
+    with pytest.raises(InputError, match="gives other vectors"):
+        Retriever(graph, Letters(salt=5)).retrieve(["sea"])
 
 
 @pytest.mark.parametrize("name", ["nodes.jsonl", "tensors.safetensors"])
@@ -194,7 +200,7 @@ def test_what_is_no_graph_is_said(tmp_path: Path) -> None:
 
 def test_one_process_adds_at_a_time(tmp_path: Path) -> None:
     create(tmp_path, Letters())
-    with growing._locked(tmp_path), pytest.raises(InputError, match="another process"):
+    with FileLock(tmp_path / ".lock"), pytest.raises(InputError, match="another process"):
         add(tmp_path, [caption(1, "sea", "roll")], Letters())
 
 

@@ -15,7 +15,8 @@ from rapo_lightning.language import FakeTextEncoder
 from rapo_lightning.retrieval import retrieve
 from rapo_lightning.retrieval.exact import UNIT
 from rapo_lightning.retrieval.graph import KINDS, NODE_TYPES, RelationGraph
-from rapo_lightning.retrieval.retrieve import Retriever, same_encoder
+from rapo_lightning.retrieval.identity import same_encoder
+from rapo_lightning.retrieval.retrieve import Retriever
 from rapo_lightning.types import Modifier, Retrieved
 
 Answer = tuple[tuple[str, str, str, float], ...]
