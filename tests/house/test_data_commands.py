@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from cli import app
 from rapo_lightning import records
+from rapo_lightning.run_folder import read_run
 from rapo_lightning.types import PromptPair
 from tests.house.command import FAKES, journal
 
@@ -96,6 +97,9 @@ def test_select_renders_both_and_notes_the_better(tmp_path: Path, config: Path) 
     assert len(before) == 2 + 2 + 1, "both prompts, two refactored texts, one naive"
     assert call(*arguments).exit_code == 0
     assert journal(tmp_path) == before, "nothing is rendered twice"
+    assert read_run(tmp_path / "d")["status"] == "done"
+    assert call(*arguments[:-1], "1").exit_code == 2
+    assert not (tmp_path / "d" / "pairs.jsonl").exists(), "they were those of another margin"
 
 
 def test_ties_are_counted_and_no_pair_is_an_error(tmp_path: Path, config: Path) -> None:

@@ -115,6 +115,36 @@ def test_an_interrupted_build_leaves_nothing_and_goes_on(tmp_path: Path, tools: 
     assert load_graph(tmp_path / "g").captions == 2
 
 
+def test_a_limit_is_a_limit_for_the_language_model_too(tmp_path: Path, tools: Path) -> None:
+    file = tmp_path / "captions.txt"
+    file.write_text("A gull lands in a harbour.\nA fox sleeps on a snowy field in fog.\nA gull lands in fog.\n")
+    result = call("graph", "build", file, "--config", tools, "--out", tmp_path / "g", "--limit", 1)
+    assert result.exit_code == 0
+    assert "extracted: 1 captions, " in result.stderr
+    assert load_graph(tmp_path / "g").captions == 1
+
+
+def test_places_that_cannot_be_built_in(tmp_path: Path, tools: Path, captions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("mine")
+    result = call("graph", "build", captions, "--config", tools, "--out", tmp_path / "file")
+    assert result.exit_code == 2
+    assert "is not an empty folder" in result.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert call("graph", "build", captions, "--config", tools, "--out", ".").exit_code == 0
+    assert load_graph(tmp_path / "here").captions == 3
+
+
+def test_skipped_rows_of_all_additions_are_kept(tmp_path: Path, tools: Path, captions: Path) -> None:
+    call("graph", "build", captions, "--config", tools, "--out", tmp_path / "g")
+    more = tmp_path / "more.csv"
+    more.write_text(PUBLISHED.splitlines()[0] + "\nbad,x,['a,[],['b']\nA fox sleeps.,x,['a fox sleeps'],[],['a field']\n")
+    assert call("graph", "add", tmp_path / "g", more, "--config", tools).exit_code == 0
+    places = [json.loads(line)["place"] for line in (tmp_path / "g" / "skipped.jsonl").read_text().splitlines()]
+    assert places == [f"{captions}:4", f"{captions}:6", f"{more}:2"]
+
+
 def test_a_graph_that_is_there_is_not_built_over(tmp_path: Path, tools: Path, captions: Path) -> None:
     call("graph", "build", captions, "--config", tools, "--out", tmp_path / "g")
     before = sorted((path.name, path.read_bytes()) for path in (tmp_path / "g").rglob("*") if path.is_file())

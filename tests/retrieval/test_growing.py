@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rapo_lightning.errors import InputError, StorageError
+from rapo_lightning.errors import InputError, PartError, StorageError
 from rapo_lightning.retrieval import segments
 from rapo_lightning.retrieval.graph import KINDS, NODE_TYPES, RelationGraph
 from rapo_lightning.retrieval.growing import add, create
@@ -157,6 +159,47 @@ def test_a_failure_on_the_way_leaves_the_old_graph(tmp_path: Path, monkeypatch: 
     assert edges(load_graph(tmp_path)) == before
     add(tmp_path, some_captions(30, seed=1), Letters())
     assert edges(load_graph(tmp_path)) == plain_edges(some_captions(30) + some_captions(30, seed=1))
+
+
+def test_a_full_disk_leaves_no_debris(tmp_path: Path) -> None:
+    """Safetensors writes by itself and has an error of its own."""
+    before = edges(built(tmp_path, some_captions(30)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(StorageError, match=r"segments.*cannot be written"):
+            add(tmp_path, some_captions(300, seed=1), Letters())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert len(list((tmp_path / "segments").iterdir())) == 1
+    assert edges(load_graph(tmp_path)) == before
+
+
+def test_what_a_kill_left_is_cleared_and_no_other_folder_is_touched(tmp_path: Path) -> None:
+    built(tmp_path / "g", some_captions(30))
+    stray = tmp_path / "g" / "segments" / "0123456789ab"
+    stray.mkdir()
+    add(tmp_path / "g", some_captions(30, seed=1), Letters())
+    assert not stray.exists()
+    (tmp_path / "victim").mkdir()
+    text = (tmp_path / "g" / "graph.json").read_text()
+    name = read_manifest(tmp_path / "g").segments[0].name
+    (tmp_path / "g" / "graph.json").write_text(text.replace(name, "../../victim"))
+    with pytest.raises(InputError, match=r"graph\.json"):
+        add(tmp_path / "g", some_captions(3, seed=2), Letters())
+    assert (tmp_path / "victim").is_dir()
+
+
+def test_an_encoder_of_nonsense_is_refused(tmp_path: Path) -> None:
+    create(tmp_path, Letters())
+    broken = Letters()
+    plain = broken.encode
+    broken.encode = lambda texts: plain(texts) if len(texts) == 1 else plain(texts) * float("nan")  # type: ignore[method-assign]
+    with pytest.raises(PartError, match="finite"):
+        add(tmp_path, [caption(1, "sea,land", "roll")], broken)
+    assert load_graph(tmp_path).captions == 0
 
 
 def test_another_encoder_is_refused_by_name(tmp_path: Path) -> None:

@@ -77,6 +77,13 @@ def test_it_goes_on_and_asks_about_each_caption_once(tmp_path: Path) -> None:
     assert make(tmp_path / "d", counting, placed(CAPTIONS))["pairs"] == 5, "a torn last line is made again"
 
 
+def test_what_the_model_failed_on_is_asked_again(tmp_path: Path) -> None:
+    down = FakeLanguageModel({"number 1": "show me boat 1 drifting on the sea"})  # fails on all others
+    made = write_refactor_data(placed(CAPTIONS), down, tmp_path / "d", model_name="m", batch_size=2)
+    assert (made["pairs"], sum(made["skipped"].values()), made["refused"]) == (1, 4, {})
+    assert make(tmp_path / "d", Counting(), placed(CAPTIONS))["pairs"] == 5
+
+
 def test_other_settings_and_useless_captions_are_refused(tmp_path: Path) -> None:
     make(tmp_path / "d", Counting(), placed(CAPTIONS))
     with pytest.raises(InputError, match="made with another temperature, seed"):
