@@ -11,6 +11,7 @@ L_r and L_d) the last ones once more with these. Prints one JSON line an arm; a 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,8 +73,9 @@ def main() -> None:
             changed = [f"augmenter.init_args.{key}={json.dumps(value)}" for key, value in changes.items()]
             varied, where = load_optimize(project_file(CONFIG), [*overrides, *changed])
             augmenter = build_optimize(varied, where).augmenter
+            digest = hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()[:8]
             outcome, seconds = arms.one(
-                name, folder / "arms" / name.replace(", ", "-").replace(" ", "_"), 0, 1, raw, augmenter=augmenter
+                name, folder / "arms" / f"{name.replace(', ', '-').replace(' ', '_')}-{digest}", 0, 1, raw, augmenter=augmenter
             )
             written = first_rendered(outcome, "rapo")
             compared.append(_arm(name, "stage", tuple(w or r for w, r in zip(written, raw, strict=True)), seconds))

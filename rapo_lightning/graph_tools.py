@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rapo_lightning.errors import InputError, WeightsError
 from rapo_lightning.parts import Builder
 from rapo_lightning.protocols import LanguageModel, Placeable, TextEncoder
 from rapo_lightning.retrieval import store
@@ -53,7 +54,13 @@ def encoder_of(
     from rapo_lightning.types import ModelReference
     from rapo_lightning.weights import locate, refuse_code
 
-    located = locate(store.read_manifest(folder).encoder, folder)
+    name = store.read_manifest(folder).encoder
+    try:
+        located = locate(name, folder)
+    except WeightsError as error:
+        raise InputError(
+            f"{folder}: made with the encoder {name}, which is not here; --config names another place ({error})"
+        ) from error
     if Path(located).is_dir():
         refuse_code(located)
     return SentenceEncoder(ModelReference(located))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
 from collections import Counter
@@ -25,7 +26,6 @@ __all__ = ["Growth", "add", "build", "convert"]
 
 DEFAULT = "configs/graph/default.yaml"
 _SKIPPED = "skipped.jsonl"
-_EXTRACTION = "extraction.jsonl"
 
 Listen = Callable[[str], None]
 
@@ -164,11 +164,12 @@ def _phrases(
         raise InputError(f"{file.name}: plain captions, and the configuration has no language_model to extract their phrases")
     config = tools.config
     assert config.language_model is not None
+    model = str(config.language_model.init_args.get("model", config.language_model.class_path))
     return extract(
         islice(file.captions(), limit),
         tools.model,
-        folder / _EXTRACTION,
-        model_name=str(config.language_model.init_args.get("model", config.language_model.class_path)),
+        folder / f"extraction-{hashlib.sha256(f'{config.template} {model}'.encode()).hexdigest()[:8]}.jsonl",
+        model_name=model,
         batch_size=config.batch_size,
         max_new_tokens=config.max_new_tokens,
         template=config.template,

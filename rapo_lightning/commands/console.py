@@ -28,7 +28,7 @@ Offline = Annotated[bool, typer.Option("--offline", help="Never ask the model hu
 
 
 @contextmanager
-def command(*, as_json: bool, quiet: bool = False, offline: bool = False) -> Iterator[Any]:
+def command(*, as_json: bool, quiet: bool = False, offline: bool = False, resumes: bool = True) -> Iterator[Any]:
     """Gives ``show(text, data)`` for a command's result, which the first process of a run prints, and turns the suite's own
     errors into one line each and an exit code; anything else keeps its traceback."""
     from rapo_lightning.errors import RapoError, StorageError
@@ -59,7 +59,7 @@ def command(*, as_json: bool, quiet: bool = False, offline: bool = False) -> Ite
                 say(f"rapo: {one_line(line)}")
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        say("rapo: interrupted; the same command continues")
+        say(f"rapo: interrupted{'; the same command continues' if resumes else ''}")
         raise typer.Exit(130) from None
 
 

@@ -29,7 +29,7 @@ def rewrite(
     quiet: Quiet = False,
 ) -> None:
     """Rewrite prompts (Stage 1 alone, without videos) and show what changed; without prompts, reads standard input."""
-    with command(as_json=as_json, quiet=quiet, offline=offline) as show:
+    with command(as_json=as_json, quiet=quiet, offline=offline, resumes=False) as show:
         from rapo_lightning import rewriting, terminal_rewrite
 
         if out is not None and out.suffix.lower() not in {".txt", ".jsonl"}:
