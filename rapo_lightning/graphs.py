@@ -19,13 +19,15 @@ from rapo_lightning.project import project_file
 from rapo_lightning.protocols import TextEncoder
 from rapo_lightning.retrieval import graph_data, growing, store
 from rapo_lightning.retrieval.captions import CaptionFile, Progress, Skipped, extract, open_captions
-from rapo_lightning.retrieval.style import profile
+from rapo_lightning.retrieval.style import StyleCount
 from rapo_lightning.types import CaptionPhrases
 
 __all__ = ["Growth", "add", "build", "convert"]
 
 DEFAULT = "configs/graph/default.yaml"
+PUBLISHED_ENCODER, PUBLISHED_DIMENSION = "sentence-transformers/all-MiniLM-L6-v2", 384
 _SKIPPED = "skipped.jsonl"
+_REASONS = 3  # told in an error
 
 Listen = Callable[[str], None]
 
@@ -75,13 +77,13 @@ def build(
             (aside / name).unlink(missing_ok=True)
         place(tools, device)
         growing.create(aside, tools.encoder)
-        growth = _grow(aside, file, tools, tools.encoder, limit, listen)
-        if not growth.added.captions:
-            why = ", ".join(f"{reason} ({count})" for reason, count in growth.skipped.items()) or "no scene with a modifier"
-            if file.has_phrases:
-                shutil.rmtree(aside)
-            raise InputError(f"{captions}: no caption can be used: {why}")
-        store.save_style(aside, profile(_texts(file, limit)))
+        style = StyleCount()
+        try:
+            growth = _grow(aside, file, tools, tools.encoder, limit, listen, style)
+        except InputError:
+            _forget(aside)
+            raise
+        store.save_style(aside, style.profile())
         if out.is_dir():
             out.rmdir()
         aside.replace(out)
@@ -112,22 +114,45 @@ def add(
     return Growth(folder=folder, added=growth.added, skipped=growth.skipped, seconds=time.perf_counter() - began)
 
 
-def convert(source: Path, out: Path, *, encoder: str, merge_aliases: bool = False) -> dict[str, Any]:
-    """A published ``graph_data`` folder to a graph of ours, or the other way round; says which, and what had to be repaired."""
+def _forget(aside: Path) -> None:
+    """Remove an unfinished graph, unless a language model has found something for it that is worth keeping."""
+    if not any(log.read_bytes().count(b"\n") > 1 for log in aside.glob("extraction-*.jsonl")):
+        shutil.rmtree(aside)
+
+
+def convert(source: Path, out: Path, *, encoder: str | None = None, merge_aliases: bool = False) -> dict[str, Any]:
+    """A published ``graph_data`` folder to a graph of ours, or the other way round; says which, and what had to be repaired.
+
+    ``encoder`` made the published embeddings; None: all-MiniLM-L6-v2, as in the release, if they have its dimension.
+    """
+    from rapo_lightning.language import SentenceEncoder
+    from rapo_lightning.types import ModelReference
+
     notes: list[str] = []
     if (source / "graph.json").is_file():
         graph_data.write_published(store.load_graph(source), out)
         return {"form": "published graph_data", "folder": str(out), "notes": notes}
-    graph = graph_data.read_published(source, encoder_name=encoder, merge_aliases=merge_aliases, notes=notes)
+    name = SentenceEncoder(ModelReference(encoder or PUBLISHED_ENCODER)).name
+    graph = graph_data.read_published(source, encoder_name=name, merge_aliases=merge_aliases, notes=notes)
+    if encoder is None and graph.dimension != PUBLISHED_DIMENSION:
+        raise InputError(f"{source}: embeddings of {graph.dimension} numbers are not {name}'s; name their encoder with --encoder")
     store.save_graph(graph, out)
     return {"form": "relation graph", "folder": str(out), "notes": notes}
 
 
 def _grow(
-    folder: Path, file: CaptionFile, tools: Tools, encoder: TextEncoder, limit: int | None, listen: Listen | None
+    folder: Path,
+    file: CaptionFile,
+    tools: Tools,
+    encoder: TextEncoder,
+    limit: int | None,
+    listen: Listen | None,
+    style: StyleCount | None = None,
 ) -> Growth:
+    """Add a file's captions and note what was skipped. Errors: `InputError` when none of them could be used."""
     reasons: Counter[str] = Counter()
     skipped: list[Skipped] = []
+    first: list[str] = []
 
     def note() -> None:
         if skipped:
@@ -137,8 +162,12 @@ def _grow(
     def usable() -> Iterator[CaptionPhrases]:
         for row in _phrases(folder, file, tools, limit, listen):
             if isinstance(row, CaptionPhrases):
+                if style is not None:
+                    style.add(row.caption)
                 yield row
                 continue
+            if not reasons:
+                first.append(f"the first at {row.place}; ")
             reasons[row.reason] += 1
             skipped.append(row)
             if len(skipped) >= 1000:
@@ -152,6 +181,12 @@ def _grow(
     began = time.perf_counter()
     added = growing.add(folder, usable(), encoder, listen=told)
     note()
+    if not added.captions and not added.duplicates:
+        worst = (
+            "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(_REASONS)) or "no scene with a modifier"
+        )
+        more = f"; and {len(reasons) - _REASONS:,} other reasons" if len(reasons) > _REASONS else ""
+        raise InputError(f"{file.name}: no caption can be used: {first[0] if first else ''}{worst}{more}")
     return Growth(folder=folder, added=added, skipped=dict(reasons), seconds=time.perf_counter() - began)
 
 
@@ -180,10 +215,3 @@ def _phrases(
 def _extraction_text(progress: Progress) -> str:
     known = f" ({progress.known:,} known already)" if progress.known else ""
     return f"extracted: {progress.done:,} captions{known}, {progress.skipped:,} skipped, {progress.dropped:,} phrases dropped"
-
-
-def _texts(file: CaptionFile, limit: int | None) -> Iterator[str]:
-    """The captions of the rows that could be read."""
-    if file.has_phrases:
-        return (row.caption for row in islice(file.phrases(), limit) if not isinstance(row, Skipped))
-    return (row[1] for row in islice(file.captions(), limit) if not isinstance(row, Skipped))

@@ -39,6 +39,11 @@ class Rewrite:
         """Whether no rewrite could be made or used, other than by choice."""
         return self.kept is not None and self.candidate is None
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of all answers, those of steps that were undone included where the augmenter tells its steps."""
+        return self.explained.tokens if self.explained else self.candidate.cost.tokens if self.candidate else 0
+
     def row(self) -> dict[str, Any]:
         """Plain JSON for programs."""
         modifiers = self.candidate.modifiers if self.candidate else ()
@@ -49,7 +54,7 @@ class Rewrite:
             "kept": self.kept,
             "failed": self.failed,
             "modifiers": [{"kind": modifier.kind, "text": modifier.text} for modifier in modifiers],
-            "tokens": self.candidate.cost.tokens if self.candidate else 0,
+            "tokens": self.tokens,
         }
 
 

@@ -18,7 +18,7 @@ def rewrite_text(one: Rewrite, *, colour: bool = False, steps: bool = False) -> 
     if steps and one.explained is not None:
         lines += _steps(one)
     if one.kept is not None:
-        return "\n".join([*lines, f"  kept: {one_line(one.kept)}"])
+        return "\n".join([*lines, f"  {'failed' if one.failed else 'kept'}: {one_line(one.kept)}"])
     lines.append(f"  -> {one_line(one.text)}")
     lines.append(f"  {_difference(one_line(one.prompt.text), one_line(one.text), colour)}")
     return "\n".join(lines)

@@ -100,8 +100,8 @@ def convert(
     source: Annotated[Path, typer.Argument(help="A published graph_data folder, or a graph of ours.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="The folder to make, in the other form.", show_default=False)],
     encoder: Annotated[
-        str, typer.Option("--encoder", help="The encoder that made the published embeddings.")
-    ] = "sentence-transformers/all-MiniLM-L6-v2",
+        str | None, typer.Option("--encoder", help="What made the published embeddings, if not all-MiniLM-L6-v2.")
+    ] = None,
     merge_aliases: Annotated[
         bool, typer.Option("--merge-aliases", help="Make one phrase of those that differ in blanks and case.")
     ] = False,
@@ -112,7 +112,7 @@ def convert(
         from rapo_lightning import graphs
 
         converted = graphs.convert(source, out, encoder=encoder, merge_aliases=merge_aliases)
-        show(f"{converted['form']}: {out}", converted)
+        show("\n".join([f"{converted['form']}: {out}", *converted["notes"]]), converted)
 
 
 @graph_app.command()

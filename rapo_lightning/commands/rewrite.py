@@ -30,7 +30,7 @@ def rewrite(
 ) -> None:
     """Rewrite prompts (Stage 1 alone, without videos) and show what changed; without prompts, reads standard input."""
     with command(as_json=as_json, quiet=quiet, offline=offline, resumes=False) as show:
-        from rapo_lightning import rewriting, terminal_rewrite
+        from rapo_lightning import rewriting, terminal, terminal_rewrite
 
         if out is not None and out.suffix.lower() not in {".txt", ".jsonl"}:
             rewriting.write_rewrites(out, [])
@@ -43,7 +43,10 @@ def rewrite(
                 show(terminal_rewrite.rewrite_text(one, colour=colour, steps=steps), {})
         if out is not None:
             rewriting.write_rewrites(out, done)
-        code = 3 if any(one.failed for one in done) else 0
+        failed = [one.prompt.id for one in done if one.failed]
+        code = 3 if failed else 0
+        if failed and not quiet:
+            terminal.say(f"{len(failed)} of {len(done)} prompts failed: {', '.join(failed[:10])}{', ...' * (len(failed) > 10)}")
         if as_json:
             show("", {"rewrites": [one.row() for one in done], "exit_code": code})
         raise typer.Exit(code)

@@ -32,24 +32,26 @@ def same_encoder(one: str, other: str) -> bool:
 
 
 def check_encoder(encoder: TextEncoder, *, graph: str, name: str, known: Sequence[float], dimension: int) -> None:
-    """Refuse an encoder whose vectors cannot be compared with a graph's.
+    """Refuse an encoder whose vectors cannot be compared with a graph's: by its vector of the probe, else by its name.
 
     Args:
         encoder: the one at hand.
         graph: what the graph is called in the message.
         name: of the encoder that made it.
-        known: its `probe`; empty where it is not known: then the names must agree.
+        known: its `probe`; empty where it is not known: then the names must agree, if the encoder at hand has one.
         dimension: of its vectors.
 
     Raises:
         InputError: another dimension, or other vectors; names both encoders.
     """
-    found = np.array(probe(encoder))
     made = f"{graph}: made with the encoder {name} ({dimension} dimensions)"
+    if not known:
+        if hasattr(encoder, "name") and not same_encoder(encoder_name(encoder), name):
+            raise InputError(f"{made}, not with {encoder_name(encoder)}")
+        return
+    found = np.array(probe(encoder))
     given = f"{encoder_name(encoder)} ({len(found)} dimensions)"
     if len(found) != dimension:
         raise InputError(f"{made}, not with {given}")
-    if len(known) and not float(np.abs(found - np.array(known)).max()) <= _ALIKE:
+    if not float(np.abs(found - np.array(known)).max()) <= _ALIKE:
         raise InputError(f"{made}; {given} gives other vectors")
-    if not len(known) and not same_encoder(encoder_name(encoder), name):
-        raise InputError(f"{made}, not with {given}")

@@ -18,7 +18,7 @@ from rapo_lightning.errors import InputError
 from rapo_lightning.protocols import Placeable, TextEncoder
 from rapo_lightning.retrieval.exact import UNIT, check_lengths, drift, full_precision, scores, similarities
 from rapo_lightning.retrieval.graph import NODE_TYPES, RelationGraph
-from rapo_lightning.retrieval.identity import check_encoder, same_encoder
+from rapo_lightning.retrieval.identity import check_encoder, encoder_name
 from rapo_lightning.retrieval.index import Engine, VectorIndex
 from rapo_lightning.types import Kind, Modifier, Retrieved
 
@@ -42,11 +42,9 @@ class Retriever:
         per_kind: how many modifiers of one kind, at most; None sets no such limit.
         kinds: which kinds of modifiers; "scene" means the scenes' own phrases, which are modifiers in the published code, too.
         engine: of the search for scenes, see `VectorIndex`.
-        aliases: further names under which a graph may know this encoder.
 
     Raises:
-        InputError: the graph's embeddings were made by an encoder of another name, or have another dimension (told at the first
-            text); both are named.
+        InputError: at the first text: another encoder made the graph's embeddings; both are named.
     """
 
     def __init__(
@@ -60,7 +58,6 @@ class Retriever:
         per_kind: int | None = None,
         kinds: Sequence[str] = NODE_TYPES,
         engine: Engine = "torch",
-        aliases: Sequence[str] = (),
     ) -> None:
         if min(scenes, modifiers, 0 if per_kind is None else per_kind) < 0:
             raise ValueError(f"scenes ({scenes}), modifiers ({modifiers}) and per_kind ({per_kind}) cannot be negative")
@@ -68,13 +65,8 @@ class Retriever:
             raise ValueError(f"threshold is {threshold}; a cosine lies in [-1, 1]")
         if not kinds or set(kinds) - set(NODE_TYPES):
             raise ValueError(f"kinds are some of {', '.join(NODE_TYPES)}, not {', '.join(kinds) or 'none'}")
-        name = getattr(encoder, "name", None)
-        by_vectors = bool(graph.probe)  # at the first text
-        if not by_vectors and name is not None and not any(same_encoder(graph.encoder, one) for one in (name, *aliases)):
-            raise InputError(f"the relation graph was encoded by {graph.encoder!r}, the prompts would be by {name!r}")
         self._graph = graph
         self._encoder = encoder
-        self._name = name or type(encoder).__name__
         self._scenes = scenes
         self._modifiers = modifiers
         self._threshold = threshold
@@ -107,8 +99,8 @@ class Retriever:
 
         A phrase that several scenes share stands once a kind, with the best of these scenes. None may reach the threshold.
         """
-        queries = self._encode(texts)
         self._ready()
+        queries = self._encode(texts)
         return [found for some in queries.split(_PROMPTS) for found in self._some(some)] if len(texts) else []
 
     def _some(self, queries: Tensor) -> list[tuple[Retrieved, ...]]:
@@ -179,21 +171,21 @@ class Retriever:
         if queries.shape[1] != self._graph.dimension:
             raise InputError(
                 f"the relation graph's embeddings, by {self._graph.encoder!r}, have {self._graph.dimension} numbers, "
-                f"those by {self._name!r} {queries.shape[1]}"
+                f"those by {encoder_name(self._encoder)!r} {queries.shape[1]}"
             )
         return queries
 
     def _ready(self) -> VectorIndex:
         """The index of scenes; at the first use the embeddings are checked and brought to the device."""
         if self._index is None:
-            if (graph := self._graph).probe:
-                check_encoder(
-                    self._encoder,
-                    graph="the relation graph",
-                    name=graph.encoder,
-                    known=graph.probe,
-                    dimension=graph.dimension,
-                )
+            graph = self._graph
+            check_encoder(
+                self._encoder,
+                graph="the relation graph",
+                name=graph.encoder,
+                known=graph.probe,
+                dimension=graph.dimension,
+            )
             for kind in NODE_TYPES:
                 check_lengths(self._graph.x(kind), first=0, what=f"relation graph: {kind} embeddings")
                 self._first_of[kind] = _first_of(self._graph.data[kind].text)

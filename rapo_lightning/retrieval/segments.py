@@ -13,7 +13,6 @@ and ``key.caption`` int64, ascending: hashes of its captions. A graph whose edge
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -30,7 +29,6 @@ from rapo_lightning.retrieval.graph import NODE_TYPES
 
 __all__ = ["Segment", "find", "mapped", "read_texts", "write_segment"]
 
-Arrays = Mapping[str, NDArray[Any]]
 Integers = NDArray[np.int64]
 
 _DTYPES: Mapping[str, type] = {"F32": np.float32, "I64": np.int64}
@@ -77,8 +75,8 @@ def write_segment(folder: Path, segment: Segment) -> dict[str, int]:
             (folder / name).chmod(0o644)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)  # what is half-written would keep a full disk full
-        if isinstance(error, SafetensorError):
-            error = OSError(errno.ENOSPC, str(error))
+        if isinstance(error, SafetensorError):  # has no error number
+            raise StorageError(f"{folder}: cannot be written: {error}; once it can, the same command goes on") from error
         if isinstance(error, OSError):
             raise StorageError.of(folder, error) from error
         raise

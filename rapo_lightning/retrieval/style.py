@@ -17,7 +17,7 @@ from rapo_lightning.errors import InputError
 from rapo_lightning.retrieval.phrases import key, tidy
 from rapo_lightning.retrieval.words import NEUTRAL, count_words
 
-__all__ = ["StyleProfile", "profile"]
+__all__ = ["StyleCount", "StyleProfile", "profile"]
 
 #: Texts counted at once; when there are more, the rarer half is forgotten, so that only rare ones can be undercounted.
 _COUNTED = 50_000
@@ -84,36 +84,52 @@ class StyleProfile:
         return cls(**taken)
 
 
-def profile(captions: Iterable[str], *, description: str = "") -> StyleProfile:
-    """The style of ``captions``, read once; those without a word say nothing of it and are not counted.
+@final
+class StyleCount:
+    """Counts what a style is told from, a caption at a time, in bounded memory."""
 
-    Raises:
-        InputError: none of them has a word.
-    """
-    lengths: Counter[int] = Counter()
-    openers: dict[int, Counter[str]] = {size: Counter() for size in _OPENERS}
-    frequent: Counter[str] = Counter()
-    for caption in captions:
+    def __init__(self) -> None:
+        self._lengths: Counter[int] = Counter()
+        self._openers: dict[int, Counter[str]] = {size: Counter() for size in _OPENERS}
+        self._frequent: Counter[str] = Counter()
+
+    def add(self, caption: str) -> None:
+        """Count a caption; one without a word says nothing of a style."""
         parts = key(caption).split()
         if not parts:
-            continue
-        lengths[count_words(caption)] += 1
-        for size, counter in openers.items():
+            return
+        self._lengths[count_words(caption)] += 1
+        for size, counter in self._openers.items():
             if len(parts) > size:
                 _count(counter, [" ".join(parts[:size]).rstrip(_MARKS)])
-        _count(frequent, {word for part in parts if (word := part.strip(_MARKS)).isalpha()} - NEUTRAL)
-    total = lengths.total()
-    if not total:
-        raise InputError("there is no caption to take a style from")
-    return StyleProfile(
-        words_low=_percentile(lengths, 5),
-        words_high=_percentile(lengths, 95),
-        mean_words=sum(length * count for length, count in lengths.items()) / total,
-        openers=_begin(openers, total),
-        words=tuple(word for word, count in _ranked(frequent)[:_SHOWN_WORDS] if count > 1),
-        captions=total,
-        description=description,
-    )
+        _count(self._frequent, {word for part in parts if (word := part.strip(_MARKS)).isalpha()} - NEUTRAL)
+
+    def profile(self, description: str = "") -> StyleProfile:
+        """The style of what was counted.
+
+        Raises:
+            InputError: no caption had a word.
+        """
+        total = self._lengths.total()
+        if not total:
+            raise InputError("there is no caption to take a style from")
+        return StyleProfile(
+            words_low=_percentile(self._lengths, 5),
+            words_high=_percentile(self._lengths, 95),
+            mean_words=sum(length * count for length, count in self._lengths.items()) / total,
+            openers=_begin(self._openers, total),
+            words=tuple(word for word, count in _ranked(self._frequent)[:_SHOWN_WORDS] if count > 1),
+            captions=total,
+            description=description,
+        )
+
+
+def profile(captions: Iterable[str], *, description: str = "") -> StyleProfile:
+    """The style of ``captions``, read once; see `StyleCount`."""
+    count = StyleCount()
+    for caption in captions:
+        count.add(caption)
+    return count.profile(description)
 
 
 def _count(counter: Counter[str], texts: Iterable[str]) -> None:

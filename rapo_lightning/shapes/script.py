@@ -5,18 +5,35 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from rapo_lightning.shapes.fit import Fit
 
-__all__ = ["record", "run", "training_parser"]
+__all__ = ["drawn", "record", "run", "training_parser"]
 
+T = TypeVar("T")
+
+_PART = 4096  # examples of one task
 #: Settings of the loop, which a script's ``train`` gets as ``options``; it gets all others under their own names.
 _LOOP = ("steps", "minutes", "rate", "seed", "no_graph")
 _SMALL = {"batch_size": 2, "scenes": 16, "examples": 64}
+
+
+def drawn(part: Callable[[tuple[int, int]], list[T]], count: int, seed: int, workers: int) -> list[T]:
+    """``count`` examples from ``part((how many, seed))``, the same for any number of ``workers``.
+
+    Processes are spawned: torch's threads may run by now, and do not live on in a fork.
+    """
+    tasks = [(min(_PART, count - start), seed * 1_000_003 + start) for start in range(0, count, _PART)]
+    if workers == 1 or len(tasks) == 1:
+        return [item for task in tasks for item in part(task)]
+    with ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn")) as pool:
+        return [item for items in pool.map(part, tasks) for item in items]
 
 
 def training_parser(doc: str | None, *, steps: int, batch_size: int, **data: int) -> ArgumentParser:

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,14 +24,13 @@ from rapo_lightning.shapes.captions import ACTION, ATMOSPHERE, PACE, PLACE, SYNO
 from rapo_lightning.shapes.fit import Fit, fit
 from rapo_lightning.shapes.lessons import complete
 from rapo_lightning.shapes.scene import COLOURS, SHAPES, SIZES, SPEEDS, TRANSLATIONS, Item, Scene, sample
-from rapo_lightning.shapes.script import run, training_parser
+from rapo_lightning.shapes.script import drawn, run, training_parser
 from rapo_lightning.shapes.tokens import sentences, train_tokenizer
 
 __all__ = ["PHRASES", "pair", "train"]
 
 LENGTH = 64  # tokens; longer sentences are cut
 _SAYS, _OPEN, _DENIES = 0.75, 0.45, 0.2
-_PART = 4096
 
 #: Phrases by the meaning they share: what the captions call it, and what people do.
 PHRASES: Mapping[tuple[str, str], tuple[str, ...]] = {
@@ -77,15 +74,6 @@ def _pairs(task: tuple[int, int]) -> list[tuple[str, str, float]]:
     return [pair(rng) for _ in range(count)]
 
 
-def _all_pairs(count: int, seed: int, workers: int) -> list[tuple[str, str, float]]:
-    """``count`` pairs, the same for any number of ``workers``."""
-    tasks = [(min(_PART, count - start), seed * 1_000_003 + start) for start in range(0, count, _PART)]
-    if workers > 1 and len(tasks) > 1:
-        with ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn")) as pool:
-            return [item for part in pool.map(_pairs, tasks) for item in part]
-    return [item for task in tasks for item in _pairs(task)]
-
-
 def train(
     out: Path,
     *,
@@ -97,31 +85,20 @@ def train(
     small: bool,
     initial: Path | None = None,
 ) -> dict[str, Any]:
-    """Train and save a SentenceTransformer to ``out``; its vectors are normalised. It always starts afresh."""
-    if initial is not None:
-        raise ValueError("the encoder is trained from the start; --initial is not for it")
+    """Train, from the encoder in ``initial`` when given, and save a SentenceTransformer to ``out``, with normalised vectors."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-    from transformers import BertConfig, BertModel
+    from transformers import AutoTokenizer, BertModel
 
     torch.manual_seed(options.seed)
-    tokenizer = train_tokenizer(sentences(20_000, options.seed), 1200, pad="<pad>", end="</s>")
-    width = 32 if small else 128
-    bert: Any = BertModel(
-        BertConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=width,
-            num_hidden_layers=1 if small else 3,
-            num_attention_heads=width // 32,
-            intermediate_size=2 * width,
-            max_position_embeddings=LENGTH,
-            pad_token_id=tokenizer.pad_token_id,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-        )
-    )
+    if initial:
+        tokenizer: Any = AutoTokenizer.from_pretrained(initial)
+        bert: Any = BertModel.from_pretrained(initial, dtype=torch.float32)
+    else:
+        tokenizer = train_tokenizer(sentences(20_000, options.seed), 1200, pad="<pad>", end="</s>")
+        bert = _bert(len(tokenizer), tokenizer.pad_token_id, small)
     bert.to(device)
-    first, second, targets = zip(*_all_pairs(examples, options.seed, workers), strict=True)
+    first, second, targets = zip(*drawn(_pairs, examples, options.seed, workers), strict=True)
     coded = tokenizer([*first, *second], padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt")
     # Tokens and mask of both texts of a pair, (N, 2, LENGTH), and the cosines (N,).
     words, masks = (coded[name].view(2, -1, LENGTH).transpose(0, 1).to(device) for name in ("input_ids", "attention_mask"))
@@ -146,8 +123,30 @@ def train(
         bert.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         transformer = Transformer(folder, max_seq_length=LENGTH)
-        SentenceTransformer(modules=[transformer, Pooling(width, pooling_mode="mean"), Normalize()]).save(str(out))
+        SentenceTransformer(modules=[transformer, Pooling(bert.config.hidden_size, pooling_mode="mean"), Normalize()]).save(
+            str(out)
+        )
     return result
+
+
+def _bert(vocabulary: int, pad: int, small: bool) -> Any:
+    """A fresh BERT of half a million parameters."""
+    from transformers import BertConfig, BertModel
+
+    width = 32 if small else 128
+    return BertModel(
+        BertConfig(
+            vocab_size=vocabulary,
+            hidden_size=width,
+            num_hidden_layers=1 if small else 3,
+            num_attention_heads=width // 32,
+            intermediate_size=2 * width,
+            max_position_embeddings=LENGTH,
+            pad_token_id=pad,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+    )
 
 
 def _phrase(rng: np.random.Generator) -> _Phrase:

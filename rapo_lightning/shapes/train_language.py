@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,13 @@ from torch import Tensor
 from rapo_lightning.shapes.chat import END, PAD, chat_tokenizer, packed_rows, rendered, tokenized
 from rapo_lightning.shapes.fit import CAUSAL, Fit, fit
 from rapo_lightning.shapes.lessons import TEMPLATES, lesson
-from rapo_lightning.shapes.script import run, training_parser
+from rapo_lightning.shapes.script import drawn, run, training_parser
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Message
 
 __all__ = ["language_model", "train"]
 
 LENGTH = 768  # tokens of a row
-_PART = 4096
 
 
 def language_model(vocabulary: int, end: int, pad: int, small: bool = False) -> Any:
@@ -53,15 +51,6 @@ def language_model(vocabulary: int, end: int, pad: int, small: bool = False) -> 
     )
 
 
-def lessons(count: int, seed: int, workers: int) -> list[tuple[Sequence[Message], str]]:
-    """``count`` conversations with answers, the same for any number of ``workers``."""
-    tasks = [(min(_PART, count - start), seed * 1_000_003 + start) for start in range(0, count, _PART)]
-    if workers > 1 and len(tasks) > 1:
-        with ProcessPoolExecutor(min(workers, len(tasks))) as pool:
-            return [item for part in pool.map(_part, tasks) for item in part]
-    return [item for task in tasks for item in _part(task)]
-
-
 def train(
     out: Path,
     *,
@@ -79,7 +68,7 @@ def train(
 
     torch.manual_seed(options.seed)
     began = time.perf_counter()
-    data = lessons(examples, options.seed, workers)
+    data = drawn(_lessons, examples, options.seed, workers)
     sample = data[: min(len(data), 8000)]
     texts = [m["content"] for messages, _ in sample for m in messages] + [answer for _, answer in sample]
     tokenizer: Any = AutoTokenizer.from_pretrained(initial) if initial else chat_tokenizer(texts, 1600)
@@ -118,7 +107,7 @@ def train(
     return result
 
 
-def _part(task: tuple[int, int]) -> list[tuple[Sequence[Message], str]]:
+def _lessons(task: tuple[int, int]) -> list[tuple[Sequence[Message], str]]:
     count, seed = task
     rng = np.random.default_rng(seed)
     templates = {name: Template.load(name) for name in TEMPLATES}

@@ -18,7 +18,6 @@ from rapo_lightning.protocols import LanguageModel, TextEncoder
 from rapo_lightning.sections import GraphConfig
 from rapo_lightning.settings import build_optimize, load, load_optimize
 from tests.house.modules import ROOT
-from tests.stack import STACK_IS_TRAINED
 
 FILES = sorted((ROOT / "configs").rglob("*.y*ml"))
 OPTIMIZE = [path for path in FILES if path.parent.name == "optimize"]
@@ -59,7 +58,7 @@ def weights(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """Stand-ins for weights that are not in the repository; those that belong to it must be there."""
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
     for reference in model_references(data):
-        if reference.startswith("ckpt/") and STACK_IS_TRAINED:
+        if reference.startswith("ckpt/"):
             assert (ROOT / reference).is_dir(), f"{reference} belongs to the repository"
         else:
             stand_in = tmp_path / "ckpt" / reference.removeprefix("ckpt/").partition("@")[0]

@@ -199,6 +199,43 @@ def test_another_encoder_is_refused(tmp_path: Path, tools: Path, captions: Path)
         assert "fake-64 (64 dimensions), not with fake-32 (32 dimensions)" in result.stderr
 
 
+def test_a_file_of_nothing_usable_is_an_error_and_leaves_nothing(tmp_path: Path, tools: Path, captions: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text(PUBLISHED.splitlines()[0] + "".join(f"\nrow {n},x,[{n},[],['b']" for n in range(5)) + "\n")
+    call("graph", "build", captions, "--config", tools, "--out", tmp_path / "g")
+    for command in (("build", bad, "--out", tmp_path / "new"), ("add", tmp_path / "g", bad)):
+        result = call("graph", *command, "--config", tools)
+        assert result.exit_code == 2, result.output
+        (line,) = [line for line in result.stderr.splitlines() if line.startswith("rapo: ")]
+        assert f"{bad}: no caption can be used: the first at {bad}:2; " in line
+        assert line.endswith("; and 2 other reasons")
+    assert not [path for path in tmp_path.iterdir() if "new" in path.name]
+    known = call("graph", "add", tmp_path / "g", captions, "--config", tools)
+    assert known.exit_code == 0, "what is known already is no error"
+
+
+def test_a_text_file_has_no_columns(tmp_path: Path, tools: Path) -> None:
+    (tmp_path / "a.txt").write_text("A gull lands in a harbour.\n")
+    result = call("graph", "build", tmp_path / "a.txt", "--config", tools, "--out", tmp_path / "g", "--column", "foo")
+    assert (result.exit_code, result.stderr) == (2, f"rapo: {tmp_path / 'a.txt'}: a text file has no column 'foo'\n")
+
+
+def test_the_style_is_that_of_the_captions_taken(tmp_path: Path, tools: Path, captions: Path) -> None:
+    call("graph", "build", captions, "--config", tools, "--out", tmp_path / "g")
+    assert json.loads((tmp_path / "g" / "style.json").read_text())["captions"] == 3
+
+
+def test_convert_names_the_encoder_as_configurations_do(tmp_path: Path, tools: Path, captions: Path) -> None:
+    call("graph", "build", captions, "--config", tools, "--out", tmp_path / "g")
+    call("graph", "convert", tmp_path / "g", tmp_path / "graph_data")
+    result = call("graph", "convert", tmp_path / "graph_data", tmp_path / "back")
+    assert result.exit_code == 2
+    assert "embeddings of 64 numbers are not sentence-transformers/all-MiniLM-L6-v2's" in result.stderr
+    assert not (tmp_path / "back").exists()
+    assert call("graph", "convert", tmp_path / "graph_data", tmp_path / "back", "--encoder", "ckpt/fake-64").exit_code == 0
+    assert call("graph", "search", tmp_path / "back", "a boat", "--config", tools).exit_code == 0
+
+
 def test_convert_goes_there_and_back(tmp_path: Path, tools: Path, captions: Path) -> None:
     call("graph", "build", captions, "--config", tools, "--out", tmp_path / "g")
     there = answer("graph", "convert", tmp_path / "g", tmp_path / "graph_data")
@@ -255,6 +292,8 @@ def test_rewrite_shows_what_changed(tmp_path: Path, rewriting: Path) -> None:
 def test_rewrite_reads_files_and_standard_input(tmp_path: Path, rewriting: Path) -> None:
     result = call("rewrite", rewriting, "--out", tmp_path / "out.txt", stdin="a boat at dusk\n\na snail\n")
     assert result.exit_code == 3, "the fake loses the snail: undone, and nothing else was written"
+    assert result.stderr.startswith("1 of 2 prompts failed: ")
+    assert "\n  failed: merging" in result.stdout
     assert (tmp_path / "out.txt").read_text() == "a boat at dusk, drifting\na snail\n"
     (tmp_path / "p.txt").write_text("a boat at dusk\na snail\n")
     found = answer("rewrite", rewriting, "--prompts", tmp_path / "p.txt", "--limit", "1")

@@ -17,7 +17,6 @@ from rapo_lightning.quickstart import held_out_prompts, quickstart
 from rapo_lightning.run_folder import read_run
 from tests.house.command import config, journal
 from tests.house.modules import ROOT
-from tests.stack import needs_stack
 
 ARMS = ["raw prompt", "best of 3", "stage 2", "oracle caption"]
 
@@ -147,7 +146,6 @@ def test_held_out_prompts_follow_from_the_seed() -> None:
     assert len({*texts, *(prompt.text for prompt, _, _ in held_out_prompts(20, 1))}) > 30
 
 
-@needs_stack
 @pytest.mark.slow
 def test_the_embedded_default_runs(tmp_path: Path) -> None:
     """Needs ckpt/shapes: the whole stack, small."""

@@ -23,7 +23,6 @@ from rapo_lightning.retrieval.store import load_graph
 from rapo_lightning.types import Prompt, Video
 from tests import contracts
 from tests.house.modules import ROOT
-from tests.stack import needs_stack
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -108,7 +107,6 @@ def test_the_part_that_it_shows_keeps_its_contract(reader: Path, tmp_path: Path,
     contracts.check_judge(BrightnessJudge(), videos, prompts)
 
 
-@needs_stack
 @pytest.mark.slow
 def test_the_first_command_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Needs ckpt/shapes: no fakes, nothing made smaller."""

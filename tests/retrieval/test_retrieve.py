@@ -215,11 +215,12 @@ def test_an_empty_graph_and_scenes_without_modifiers_find_nothing() -> None:
 
 def test_a_graph_of_another_encoder_is_refused_by_name() -> None:
     graph = words_graph(CAPTIONS, FakeTextEncoder(dimension=8))
-    with pytest.raises(InputError, match="encoded by 'fake-8', the prompts would be by 'fake-9'"):
-        Retriever(graph, FakeTextEncoder(dimension=9))
-    aliased = Retriever(graph, FakeTextEncoder(dimension=9), aliases=["mine", "fake-8"])
-    with pytest.raises(InputError, match="by 'fake-8', have 8 numbers, those by 'fake-9' 9"):
-        aliased.retrieve(["a"])
+    with pytest.raises(InputError, match=r"made with the encoder fake-8 \(8 dimensions\), not with fake-9"):
+        Retriever(graph, FakeTextEncoder(dimension=9)).retrieve(["a"])
+    graph.encoder = "fake-9"  # the name is right, the vectors are not
+    with pytest.raises(InputError, match="by 'fake-9', have 8 numbers, those by 'fake-9' 9"):
+        Retriever(graph, FakeTextEncoder(dimension=9)).retrieve(["a"])
+    graph.encoder = "fake-8"
     assert Retriever(graph, FakeTextEncoder(dimension=8)).retrieve(["calm sea"])[0]
 
 

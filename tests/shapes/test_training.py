@@ -104,12 +104,14 @@ def test_the_encoder_gives_unit_vectors(stack: Path) -> None:
     torch.testing.assert_close(torch.from_numpy(vectors).float().norm(dim=1), torch.ones(2), atol=1e-3, rtol=0)
 
 
-def test_training_goes_on_from_a_pipeline_and_a_judge(stack: Path, tmp_path: Path) -> None:
+def test_training_goes_on_from_what_was_trained(stack: Path, tmp_path: Path) -> None:
     train_video.train(
         stack / "autoencoder", tmp_path / "video", batch_size=2, scenes=8, workers=1, initial=stack / "video", **COMMON
     )
     train_judge.train(tmp_path / "judge", batch_size=2, scenes=8, workers=1, initial=stack / "judge", **COMMON)
     train_language.train(tmp_path / "lm", batch_size=2, examples=8, workers=1, initial=stack / "language", **COMMON)
+    train_encoder.train(tmp_path / "encoder", batch_size=2, examples=8, workers=1, initial=stack / "encoder", **COMMON)
+    assert (tmp_path / "encoder" / "tokenizer.json").read_text() == (stack / "encoder" / "tokenizer.json").read_text()
     assert (tmp_path / "video" / "model_index.json").exists()
     assert json.loads((tmp_path / "judge" / "config.json").read_text())["model_type"] == "qwen2_5_vl"
 

@@ -146,8 +146,10 @@ def open_captions(path: str | os.PathLike[str], column: str | None = None) -> Ca
     with readable(name), Path(name).open("rb"):
         pass
     match Path(name).suffix.lower():
+        case ".txt" if column is not None:
+            raise InputError(f"{name}: a text file has no column {column!r}")
         case ".txt":
-            columns = [column or "caption"]
+            columns = ["caption"]
         case ".csv":
             columns = csv_header(name)
         case ".jsonl":
