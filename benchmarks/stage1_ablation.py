@@ -66,7 +66,6 @@ def main() -> None:
         raw, best = (first_rendered(ends, origin) for origin in ("user", "rapo"))
         compared = [
             _arm("raw prompt", "raw", raw, seconds),
-            _arm("raw prompt again", "control", raw, seconds),
             _arm("oracle caption", "oracle", best, seconds),
         ]
         for name, changes in _variants(options).items():
@@ -80,8 +79,7 @@ def main() -> None:
             written = first_rendered(outcome, "rapo")
             compared.append(_arm(name, "stage", tuple(w or r for w, r in zip(written, raw, strict=True)), seconds))
         comparison = compare(compared, [(prompt, stated) for prompt, stated, _ in asked], seed=options.seed)
-        comparison["arms"] = [arm for arm in comparison["arms"] if arm["name"] != "raw prompt again"]
-        comparison |= {"minus_raw": comparison.pop("minus_best_of_n"), "weights": weight_hashes(config, positions.folder)}
+        comparison["weights"] = weight_hashes(config, positions.folder)
         records.write_text_atomic(folder / "comparison.json", json.dumps(comparison, indent=2) + "\n")
     for arm in comparison["arms"]:
         print(

@@ -44,17 +44,19 @@ def compare(arms: Sequence[Arm], asked: Sequence[tuple[Prompt, Scene]], *, seed:
     """Verified shares with paired intervals, what the judge says, how well it agrees, and the worst cases.
 
     Args:
-        arms: each has one candidate for each of ``asked``; the worst cases are those of the last ``stage``.
+        arms: each has one candidate for each of ``asked``; the worst cases are those of the last ``stage``. Without a control
+            nothing is compared with it.
         asked: the prompts, each with what it states.
         seed: of the bootstrap.
     """
     verified = _verifier({prompt.id: stated for prompt, stated in asked})
     rights = {arm.name: [float(_is_right(candidate, verified)) for candidate in arm.chosen] for arm in arms}
     of_role = {arm.role: arm for arm in arms}
-    raw, best_of, oracle = (rights[of_role[role].name] for role in ("raw", "control", "oracle"))
+    raw, oracle = (rights[of_role[role].name] for role in ("raw", "oracle"))
+    control = rights[of_role["control"].name] if "control" in of_role else None
     gap = mean(_differences(oracle, raw))
     stages = {arm.name: rights[arm.name] for arm in arms if arm.role == "stage"}
-    minus = {name: paired_bootstrap(_differences(right, best_of), seed) for name, right in stages.items()}
+    minus = {name: paired_bootstrap(_differences(right, control), seed) for name, right in stages.items()} if control else {}
     return {
         "title": f"{len(asked)} held-out user prompts, seed {seed}",
         "note": NOTE,

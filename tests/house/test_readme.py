@@ -18,9 +18,11 @@ from typer.testing import CliRunner
 
 from cli import app
 from rapo_lightning.generators.fake import FakeGenerator
+from rapo_lightning.language import FakeTextEncoder
+from rapo_lightning.retrieval import growing
 from rapo_lightning.retrieval.graph_data import write_published
 from rapo_lightning.retrieval.store import load_graph
-from rapo_lightning.types import Prompt, Video
+from rapo_lightning.types import CaptionPhrases, Prompt, Video
 from tests import contracts
 from tests.house.modules import ROOT
 
@@ -40,7 +42,11 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "configs", folder / "configs")
     shutil.copytree(ROOT / "relation_graph" / "shapes", folder / "relation_graph" / "shapes")
-    write_published(load_graph(ROOT / "relation_graph" / "shapes"), folder / "graph_data")
+    released = FakeTextEncoder(dimension=384)  # as wide as the release's
+    growing.create(folder / "made", released)
+    phrases = CaptionPhrases(caption="A boat drifts.", scenes=("a calm sea",), actions=("a boat drifts",))
+    growing.add(folder / "made", [phrases], released)
+    write_published(load_graph(folder / "made"), folder / "graph_data")
     for name, boat in (("captions.csv", "boat"), ("more.csv", "ship")):
         row = f"A {boat} drifts at dusk.,x,['a {boat} drifts'],['at dusk'],['a calm sea']"
         (folder / name).write_text(f"Input,Output,verb_obj_word,scenario_word,place\n{row}\n")
