@@ -18,7 +18,9 @@ import typer
 from rapo_lightning.commands.console import Allow, Config, Json, Offline, Out, Quiet, Set, command, end, progress
 from rapo_lightning.commands.data import data_app
 from rapo_lightning.commands.graph import graph_app
+from rapo_lightning.commands.pairs import pairs
 from rapo_lightning.commands.rewrite import rewrite
+from rapo_lightning.commands.train import train
 
 if TYPE_CHECKING:
     from rapo_lightning.session import OnCandidate
@@ -37,6 +39,8 @@ app = typer.Typer(
 app.add_typer(graph_app, name="graph")
 app.add_typer(data_app, name="data")
 app.command()(rewrite)
+app.command()(pairs)
+app.command()(train)
 
 
 @app.command()

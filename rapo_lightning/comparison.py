@@ -40,7 +40,13 @@ class Arm:
     seconds: float | None
 
 
-def compare(arms: Sequence[Arm], asked: Sequence[tuple[Prompt, Scene]], *, seed: int) -> dict[str, Any]:
+def compare(
+    arms: Sequence[Arm],
+    asked: Sequence[tuple[Prompt, Scene]],
+    *,
+    seed: int,
+    effects: Mapping[str, tuple[str, str]] | None = None,
+) -> dict[str, Any]:
     """Verified shares with paired intervals, what the judge says, how well it agrees, and the worst cases.
 
     Args:
@@ -48,6 +54,7 @@ def compare(arms: Sequence[Arm], asked: Sequence[tuple[Prompt, Scene]], *, seed:
             nothing is compared with it.
         asked: the prompts, each with what it states.
         seed: of the bootstrap.
+        effects: differences between two arms, by a name of their own.
     """
     verified = _verifier({prompt.id: stated for prompt, stated in asked})
     rights = {arm.name: [float(_is_right(candidate, verified)) for candidate in arm.chosen] for arm in arms}
@@ -57,6 +64,9 @@ def compare(arms: Sequence[Arm], asked: Sequence[tuple[Prompt, Scene]], *, seed:
     gap = mean(_differences(oracle, raw))
     stages = {arm.name: rights[arm.name] for arm in arms if arm.role == "stage"}
     minus = {name: paired_bootstrap(_differences(right, control), seed) for name, right in stages.items()} if control else {}
+    found = {
+        name: paired_bootstrap(_differences(rights[one], rights[other]), seed) for name, (one, other) in (effects or {}).items()
+    }
     return {
         "title": f"{len(asked)} held-out user prompts, seed {seed}",
         "note": NOTE,
@@ -65,6 +75,7 @@ def compare(arms: Sequence[Arm], asked: Sequence[tuple[Prompt, Scene]], *, seed:
             name: round(mean(_differences(right, raw)) / gap, 4) if gap > 0 else None for name, right in stages.items()
         },
         "minus_best_of_n": {name: [_rounded(value) for value in values] for name, values in minus.items()},
+        **({"effects": {name: [_rounded(value) for value in values] for name, values in found.items()}} if found else {}),
         "worst": _worst(of_role["raw"], of_role["stage"], [prompt for prompt, _ in asked], verified),
     }
 

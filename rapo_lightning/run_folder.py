@@ -218,7 +218,8 @@ def _prepare(folder: Path, resolved: Mapping[str, Any], prompts: Sequence[Prompt
     if found is None:
         text = yaml.safe_dump(dict(resolved), sort_keys=False, allow_unicode=True)
         records.write_text_atomic(folder / "config.resolved.yaml", text)
-    records.write(folder / "prompts.jsonl", known.values())
+    if known:
+        records.write(folder / "prompts.jsonl", known.values())
     if config_file is not None and not (folder / "config.yaml").exists():
         records.write_text_atomic(folder / "config.yaml", config_file.read_bytes().decode())
 

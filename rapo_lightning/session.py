@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapo_lightning.errors import ConfigError, InputError
 from rapo_lightning.interruption import StopSignals
+from rapo_lightning.launching import launched, plain_lightning
 from rapo_lightning.positions import Positions
-from rapo_lightning.processes import RUN_FOLDER, is_first
+from rapo_lightning.processes import is_first
 from rapo_lightning.run_folder import read_prompts, read_run, update_run
 from rapo_lightning.sections import OptimizeConfig
 from rapo_lightning.settings import OptimizeParts
@@ -86,7 +83,7 @@ def make_trainer(
     if config.trainer.get("callbacks"):
         raise ConfigError(problem("cannot be given in a configuration", "callbacks"))
     try:
-        with _plain_lightning():
+        with plain_lightning():
             trainer = Trainer(**{**_TRAINER, **given})
     except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
         raise ConfigError(problem(" ".join(str(error).split()))) from error
@@ -171,7 +168,8 @@ def run_loop(
         on_candidate=[tell],
         stop_requested=lambda: signals.asked,
     )
-    _predict(trainer, module, PromptData(prompts, config.batch_size), folder)
+    with launched(folder):
+        trainer.predict(module, PromptData(prompts, config.batch_size), return_predictions=False)
     # Every process waits here for the others, and hears whether one of them was asked to stop.
     asked = trainer.strategy.reduce_boolean_decision(signals.asked or trainer.received_sigterm, all=False)
     trajectories = read_trajectories(folder, prompts, parts)
@@ -192,39 +190,9 @@ def read_trajectories(folder: Path, prompts: Sequence[Prompt], parts: OptimizePa
     return tuple(extend(Trajectory(prompt=prompt), found.get(prompt.id, []), parts.selection) for prompt in prompts)
 
 
-def _predict(trainer: Trainer, module: SSPOModule, data: Any, folder: Path) -> None:
-    os.environ[RUN_FOLDER] = str(folder.absolute())
-    try:
-        with _plain_lightning():
-            trainer.predict(module, data, return_predictions=False)
-    except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into exit status 1
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        if is_first():
-            os.environ.pop(RUN_FOLDER, None)
-
-
 def _stop(trajectory: Trajectory, module: SSPOModule, *, asked: bool, augmented: bool) -> str:
     """Why a prompt got no further round; of another process's prompts this is read off the record."""
     from rapo_lightning.sspo.progress import stop_reason
 
     known = module.stops.get(trajectory.prompt.id) or stop_reason(trajectory, module.options, augmented=augmented)
     return known or ("interrupted" if asked else "budget")
-
-
-@contextmanager
-def _plain_lightning() -> Iterator[None]:
-    """Lightning's notes on devices, loggers and its own deprecations stay away; its warnings and errors are shown."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r".isinstance\(treespec, LeafSpec\)", FutureWarning)  # 2.6 on torch 2.13
-            yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)

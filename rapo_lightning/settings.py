@@ -44,6 +44,8 @@ SECRET_KEYS = frozenset({"access_token", "api_key", "auth_token", "hf_token", "p
 LIGHTNING = frozenset({"logger", "trainer"})
 #: What may change between two starts of one run: none of it changes a result.
 IMMATERIAL = frozenset({"batch_size", "budget", "logger", "trainer"})
+#: The same of a training, whose batches are part of what it learns.
+IMMATERIAL_TO_TRAINING = frozenset({"gradient_checkpointing", "logger", "micro_batch_size", "save_every", "trainer"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +117,14 @@ def resolved(config: BaseModel, allow: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def identity(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a resolved configuration that results depend on: no devices, batch size, budget or logger."""
+    """The values of a resolved configuration that results depend on: no devices, batch size, budget or logger.
+
+    Of a training: no devices, no logger, nothing that only trades memory for time.
+    """
+    immaterial = IMMATERIAL_TO_TRAINING if "lora" in values else IMMATERIAL
     trainer = values.get("trainer") or {}
     precision = {"trainer": {"precision": trainer["precision"]}} if "precision" in trainer else {}
-    return {name: value for name, value in values.items() if name not in IMMATERIAL} | precision
+    return {name: value for name, value in values.items() if name not in immaterial} | precision
 
 
 def config_hash(values: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,15 +33,30 @@ def attach(
     rank: int = 64,
     alpha: int = 64,
     dropout: float = 0.1,
-    layers: tuple[str, ...] = LINEAR_LAYERS,
+    layers: Sequence[str] | None = None,
+    dora: bool = False,
+    rslora: bool = False,
 ) -> PeftModel:
     """``model`` with a new, trainable adapter that changes nothing yet; the model's own weights are frozen.
 
-    The default rank is the paper's (RAPO++ section 5.2), which gives no more; the rest is Open-Sora-Plan's.
+    The default rank is the paper's (RAPO++ section 5.2), which gives no more; the rest is Open-Sora-Plan's. ``layers`` are names
+    of linear layers (None: `LINEAR_LAYERS`); one that the model has not raises `WeightsError`.
     """
     from peft import LoraConfig, get_peft_model
 
-    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(layers), task_type="CAUSAL_LM")
+    wanted = list(LINEAR_LAYERS if layers is None else layers)
+    linear = {name.rpartition(".")[2] for name, module in model.named_modules() if "Linear" in type(module).__name__}
+    if unknown := [name for name in wanted if name.rpartition(".")[2] not in linear]:
+        raise WeightsError(f"the model has no linear layer named {', '.join(unknown)}; it has {', '.join(sorted(linear))}")
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=wanted,
+        use_dora=dora,
+        use_rslora=rslora,
+        task_type="CAUSAL_LM",
+    )
     with _known_warnings():
         return get_peft_model(model, config)
 

@@ -46,19 +46,32 @@ class ChatFormat:
         The template writes the control tokens (a start token among them, where the model has one), so nothing is added to them.
         Where a template knows no system role, the system message opens the first message of the user.
         """
-        from jinja2 import TemplateError
+        text = self._render(conversation)
+        return text if isinstance(text, Failure) else self._tokens(text)
 
-        messages = [{"role": message["role"], "content": self._harmless(message["content"])} for message in conversation]
-        try:
-            return self._apply(messages)
-        except TemplateError as error:
-            if len(messages) < 2 or messages[0]["role"] != "system":
-                return Failure(error=f"the chat template refuses the conversation: {error}")
-        first = {"role": messages[1]["role"], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
-        try:
-            return self._apply([first, *messages[2:]])
-        except TemplateError as error:
-            return Failure(error=f"the chat template refuses the conversation: {error}")
+    def encode_lesson(self, conversation: Sequence[Message], answer: str) -> tuple[list[int], list[int]] | Failure:
+        """The tokens of a conversation, as `encode` gives them, and those of ``answer`` with the token that ends it.
+
+        The answer is written as the template writes one, e.g. with a blank before it, and nothing is left of what the template
+        puts after its end.
+        """
+        start = self._render(conversation)
+        if isinstance(start, Failure):
+            return start
+        said = self._harmless(answer).strip()
+        whole = self._render([*conversation, {"role": "assistant", "content": said}], answered=True)
+        if isinstance(whole, Failure):
+            return whole
+        # A template may open an answer otherwise than it writes it afterwards (Qwen3 puts an empty thought before it).
+        tail = whole[len(start) :] if whole.startswith(start) else whole[max(0, whole.rfind(said)) :]
+        before, found, after = tail.partition(said)
+        if not found:
+            return Failure(error="the chat template does not write the answer as it is")
+        ends = [(after.index(marker) + len(marker)) for marker in self.markers if marker in after]
+        tail = before + said + (after[: min(ends)] if ends else str(self.tokenizer.eos_token or ""))
+        head, joined = self._tokens(start), self._tokens(start + tail)
+        # What follows is cut into tokens as at use, where the conversation's own are given.
+        return head, joined[len(head) :] if joined[: len(head)] == head else self._tokens(tail)
 
     def decode(self, tokens: list[int]) -> str:
         """The text of an answer, without control tokens and otherwise as it was written."""
@@ -66,11 +79,30 @@ class ChatFormat:
         assert isinstance(text, str)
         return text
 
-    def _apply(self, messages: list[dict[str, str]]) -> list[int]:
-        tokens = self.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=True, return_dict=False, enable_thinking=self.enable_thinking
+    def _render(self, conversation: Sequence[Message], *, answered: bool = False) -> str | Failure:
+        """The conversation as the template writes it; ``answered``: it ends with the answer, else where that begins."""
+        from jinja2 import TemplateError
+
+        messages = [{"role": message["role"], "content": self._harmless(message["content"])} for message in conversation]
+        try:
+            return self._apply(messages, answered)
+        except TemplateError as error:
+            if len(messages) < 2 or messages[0]["role"] != "system":
+                return Failure(error=f"the chat template refuses the conversation: {error}")
+        first = {"role": messages[1]["role"], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
+        try:
+            return self._apply([first, *messages[2:]], answered)
+        except TemplateError as error:
+            return Failure(error=f"the chat template refuses the conversation: {error}")
+
+    def _apply(self, messages: list[dict[str, str]], answered: bool) -> str:
+        text = self.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=not answered, tokenize=False, enable_thinking=self.enable_thinking
         )
-        return list(tokens)
+        return str(text)
+
+    def _tokens(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _harmless(self, text: str) -> str:
         """``text`` without control tokens: a caption or a critique must not be able to end its own message."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rapo_lightning.errors import WeightsError
 from rapo_lightning.language import adapter as lora
@@ -14,7 +14,7 @@ from rapo_lightning.weights import refuse_code, without_bars
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["LoadedModel", "load_model"]
+__all__ = ["LoadedModel", "context_length", "load_format", "load_model"]
 
 #: Never fetched: weights in other formats, and code.
 _WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
@@ -42,9 +42,9 @@ def load_model(
     Missing or unreadable weights, weights that bring code, an adapter of another base, and a tokenizer without a chat template
     raise `WeightsError`.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
-    folder = tokenizer_folder = _local(reference)
+    folder = _local(reference)
     if (folder / "adapter_config.json").is_file():
         raise WeightsError(f"{reference}: this is an adapter; name its base as `model` and this folder as `adapter`")
     try:
@@ -52,13 +52,11 @@ def load_model(
             loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, trust_remote_code=False)
         model = loaded.eval()
         if adapter is not None:
-            adapter_folder = _local(adapter)
-            model = lora.load(model, adapter_folder, base=reference).get_base_model()
-            if (adapter_folder / "tokenizer_config.json").is_file():
-                tokenizer_folder = adapter_folder
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, trust_remote_code=False)
+            model = lora.load(model, _local(adapter), base=reference).get_base_model()
     except (OSError, ValueError) as error:
         raise WeightsError(f"{reference}: the language model cannot be loaded: {_first_line(error)}") from error
+    format = load_format(reference, adapter, chat_template=chat_template, enable_thinking=enable_thinking)
+    tokenizer = format.tokenizer
 
     configured = model.generation_config.eos_token_id
     ends = {configured} if isinstance(configured, int) else set(configured or ())
@@ -69,13 +67,37 @@ def load_model(
     pad = next(token for token in (tokenizer.pad_token_id, *sorted(ends), 0) if token is not None and token < vocabulary)
     # In place of the repository's own: its penalties, top-k and temperature would change what was asked for.
     model.generation_config = GenerationConfig(do_sample=False, eos_token_id=sorted(ends) or None, pad_token_id=pad)
-    return LoadedModel(
-        model=model,
-        format=ChatFormat.of(tokenizer, chat_template, enable_thinking=enable_thinking, name=reference),
-        ends=frozenset(ends),
-        pad=pad,
-        context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
-    )
+    return LoadedModel(model=model, format=format, ends=frozenset(ends), pad=pad, context=_context(model.config))
+
+
+def load_format(
+    reference: str, adapter: str | None = None, *, chat_template: str | None = None, enable_thinking: bool = False
+) -> ChatFormat:
+    """The chat format of a model, its adapter's where that brings one; no weights are read. Errors: `WeightsError`."""
+    from transformers import AutoTokenizer
+
+    folder = _local(reference)
+    if adapter is not None and (_local(adapter) / "tokenizer_config.json").is_file():
+        folder = _local(adapter)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{reference}: its tokenizer cannot be loaded: {_first_line(error)}") from error
+    return ChatFormat.of(tokenizer, chat_template, enable_thinking=enable_thinking, name=reference)
+
+
+def context_length(reference: str) -> int | None:
+    """How many tokens a model reads, by its configuration; None when that names no limit. Errors: `WeightsError`."""
+    from transformers import AutoConfig
+
+    try:
+        return _context(AutoConfig.from_pretrained(_local(reference), trust_remote_code=False))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{reference}: its configuration cannot be read: {_first_line(error)}") from error
+
+
+def _context(config: Any) -> int | None:
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
 def _local(reference: str) -> Path:

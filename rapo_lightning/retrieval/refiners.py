@@ -22,28 +22,24 @@ A T2V model's own fine-tuned refiner is the same class with its weights and, in 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from rapo_lightning.errors import ConfigError, PartError
+from rapo_lightning.errors import PartError
 from rapo_lightning.language.answers import clean, complaint
 from rapo_lightning.protocols import LanguageModel, Placeable
 from rapo_lightning.retrieval.guard import losses
-from rapo_lightning.templates import Template
+from rapo_lightning.retrieval.refiner_styles import STYLES, conversation, style_template
 from rapo_lightning.types import Candidate, Cost, Failure, Message, Origin, Prompt, Reply, candidate_id
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["STYLES", "ChatRefiner", "Style"]
+__all__ = ["ChatRefiner"]
 
 #: A greedy model would give the same bad answer again.
 _RETRY_TEMPERATURE = 0.7
-#: How many of the allowed words are asked for at the least, where a template asks for that.
-_LEAST = 0.8
 #: A model that speaks to the user: how its answer opens, and what it says about the answer.
 _SPEAKS = re.compile(
     r"""\A(?:(?:i(?:['’](?:m|ve|ll|d)|\ (?:am|can|cannot|have|will|would|apologi[sz]e|understand))|as\ an\ ai|as\ requested
@@ -53,30 +49,6 @@ _SPEAKS = re.compile(
     |word\ count|\d+\ words)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Style:
-    """How a T2V model's own refiner works: its limits in words and tokens, its ``temperature``, its ``attempts`` an answer."""
-
-    template: str
-    max_words: int
-    max_new_tokens: int = 512
-    temperature: float = 0.0
-    attempts: int = 2
-
-
-#: Limits as published: Wan 80 to 100 words and 512 tokens, Open-Sora 250 tokens, temperature 0.01 and 3 attempts. The others are
-#: ours: HunyuanVideo reads 256 tokens, of which its modes take a half and nearly all. All texts are our own wording.
-STYLES = {
-    "wan": Style(template="refine_wan", max_words=100),
-    "hunyuan": Style(template="refine_hunyuan", max_words=80),
-    "hunyuan_master": Style(template="refine_hunyuan_master", max_words=150),
-    "open_sora_plan": Style(template="refine_open_sora_plan", max_words=120),
-    "open_sora": Style(template="refine_open_sora", max_words=120, max_new_tokens=250, temperature=0.01, attempts=3),
-    "plain": Style(template="refine", max_words=80),
-}
 
 
 @final
@@ -115,7 +87,7 @@ class ChatRefiner:
     ) -> None:
         base = STYLES.get(style, STYLES["plain"])
         self._language_model = language_model
-        self._template = _template(style).required({"request"}, optional={"notes", "words", "least"})
+        self._template = style_template(style)
         self._max_words = base.max_words if max_words is None else max_words
         self._max_new_tokens = base.max_new_tokens if max_new_tokens is None else max_new_tokens
         self._temperature = base.temperature if temperature is None else temperature
@@ -135,7 +107,9 @@ class ChatRefiner:
     def augment(self, prompts: Sequence[Prompt]) -> list[Candidate | Failure]:
         """One candidate a prompt, in one call of the chat model an attempt; its cost are the tokens of all its answers."""
         results: dict[int, Candidate | Failure] = {}
-        conversations: dict[int, list[Message]] = {index: self._conversation(prompt) for index, prompt in enumerate(prompts)}
+        conversations: dict[int, list[Message]] = {
+            index: conversation(self._template, prompt, self._max_words) for index, prompt in enumerate(prompts)
+        }
         tokens = dict.fromkeys(conversations, 0)
         for attempt in range(self._attempts):
             waiting = sorted(conversations.keys() - results.keys())
@@ -146,7 +120,10 @@ class ChatRefiner:
                 prompt, text = prompts[index], clean(answer.text)
                 tokens[index] += answer.tokens
                 if fault := self._fault(answer, text, prompt):
-                    conversations[index] = [*self._conversation(prompt), *self._correction(answer, fault)]
+                    conversations[index] = [
+                        *conversation(self._template, prompt, self._max_words),
+                        *self._correction(answer, fault),
+                    ]
                     if attempt == self._attempts - 1:
                         results[index] = Failure(error=f"no answer of {self._attempts} can be used, the last as {fault}")
                     continue
@@ -159,16 +136,6 @@ class ChatRefiner:
                     cost=Cost(tokens=tokens[index]),
                 )
         return [results[index] for index in range(len(prompts))]
-
-    def _conversation(self, prompt: Prompt) -> list[Message]:
-        locked = prompt.context.get("locked")
-        values = {
-            "request": " ".join(prompt.text.split()),
-            "notes": f"\nWords to keep: {', '.join(locked)}" if locked else "",
-            "words": str(self._max_words),
-            "least": str(max(1, int(self._max_words * _LEAST))),
-        }
-        return [*self._template.messages(**{name: values[name] for name in self._template.placeholders})]
 
     def _ask(self, conversations: Sequence[Sequence[Message]], attempt: int) -> list[Reply | Failure]:
         if not conversations:
@@ -196,14 +163,3 @@ class ChatRefiner:
         """The two turns that follow an answer which cannot be used."""
         ask = f"This cannot be used: {fault}. Answer again with the description only, in at most {self._max_words} words."
         return [{"role": "assistant", "content": answer.text}, {"role": "user", "content": ask}]
-
-
-def _template(style: str) -> Template:
-    try:
-        return Template.load(STYLES[style].template if style in STYLES else style)
-    except ConfigError:
-        if style.endswith(".md"):
-            raise
-        near = difflib.get_close_matches(style, STYLES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(STYLES)}; a file of your own ends in .md"
-        raise ConfigError(f"no style is named {style!r}, {hint}") from None

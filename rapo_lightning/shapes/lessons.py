@@ -1,8 +1,10 @@
 """The tiny language model's tasks: conversations in the suite's own templates, with the answers it should give.
 
-It learns what Stage 1 and Stage 2 ask of a chat model: rewrite a prompt given everything tried and criticised, restyle, expand,
-merge a detail, list what a caption holds, say a caption as people would, choose the better of two prompts. All from the training
-split; critiques are imagined.
+It learns what Stage 1 and Stage 2 ask of a chat model: rewrite a prompt given everything tried and criticised, merge a detail,
+list what a caption holds, say a caption as people would. As a general chat model does, it restyles and expands in a prose of its
+own (`prose`), and of two prompts it chooses the one that keeps the request, in whatever style. To restyle as the video model's
+captions, to choose what renders better, to expand so that it renders is left to adapters: L_r, L_d and Stage 3. All lessons are
+from the training split; critiques are imagined.
 """
 
 from __future__ import annotations
@@ -15,21 +17,22 @@ from typing import NamedTuple
 import numpy as np
 
 from rapo_lightning.rewriters.memory import conversation
-from rapo_lightning.shapes.captions import ACTION, ATMOSPHERE, PACE, PLACE, caption, details, state, user_prompt
+from rapo_lightning.shapes.captions import ACTION, ATMOSPHERE, PACE, PLACE, RELATION, caption, details, state, user_prompt
 from rapo_lightning.shapes.critique import critique
 from rapo_lightning.shapes.scene import ACTIONS, ATMOSPHERES, PLACES, RELATIONS, SIZES, SPEEDS, TRANSLATIONS, Item, Scene, sample
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Candidate, Feedback, Message, Prompt, Trajectory
 
-__all__ = ["STYLE", "TEMPLATES", "complete", "lesson"]
+__all__ = ["STYLE", "TEMPLATES", "complete", "lesson", "prose"]
 
 #: The templates whose conversations are taught.
-TEMPLATES = ("rewrite", "refactor", "naive", "merge", "extract", "deformat", "select")
+TEMPLATES = ("rewrite", "refactor", "refine", "naive", "merge", "extract", "deformat", "select")
 
 #: How Stage 1 describes the captions' style to a language model.
 STYLE = "A smooth animated clip of a place and its light, then how many objects and which, then how each one moves."
 _MAX_WORDS = 120
 _PLAIN_WORDS = 30
+_REFINED_WORDS = (32, 40)  # asked for of `ChatRefiner` with ``max_words: 40``: at least, at most
 _GOOD = 0.7  # a try that is worth mending
 
 Lesson = tuple[Sequence[Message], str]
@@ -61,13 +64,14 @@ def lesson(rng: np.random.Generator, templates: dict[str, Template]) -> Lesson:
     stated = state(scene, rng)
     request = user_prompt(stated, rng)
     tasks: list[tuple[float, Callable[..., Lesson]]] = [
-        (0.52, _rewrite),
+        (0.46, _rewrite),
         (0.12, _refactor),
+        (0.05, _refine),
         (0.05, _naive),
         (0.10, _merge),
         (0.08, _extract),
         (0.07, _deformat),
-        (0.06, _select),
+        (0.07, _select),
     ]
     task = tasks[int(rng.choice(len(tasks), p=[share for share, _ in tasks]))][1]
     return task(rng, templates, stated, request)
@@ -135,15 +139,32 @@ def _tried(round: int, text: str, scene: Scene | None, stated: Scene, rng: np.ra
     return _Try(candidate, wrong, scene)
 
 
+def prose(stated: Scene) -> str:
+    """What ``stated`` says, as a chat model says it that has never seen the video model's captions."""
+    items = [f"{_an(item)} {_moving(item)}".rstrip() for item in stated.items]
+    setting = f" over {PLACE[stated.place]}" if stated.place else ""
+    setting += f" {ATMOSPHERE[stated.atmosphere]}" if stated.atmosphere else ""
+    text = f"In this video there is {' and there is '.join(items)}{setting}."
+    if stated.relation:
+        first, second = (item.shape for item in stated.items)
+        text += f" The {first} is {RELATION[stated.relation]} the {second}."
+    return text
+
+
 def _refactor(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
     scene = complete(stated, rng)
-    if rng.random() < 0.5:
-        request = _joined(request, scene, rng)[1]
-    return templates["refactor"].messages(style=STYLE, sentence=request), caption(scene)
+    for _ in range(int(rng.integers(0, 5))):  # what has been merged
+        _, request, stated = _joined(request, scene, stated, rng)
+    return templates["refactor"].messages(style=STYLE, sentence=request), prose(stated)
+
+
+def _refine(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
+    words = dict(zip(("least", "words"), map(str, _REFINED_WORDS), strict=True))
+    return templates["refine"].messages(request=request, notes="", **words), prose(complete(stated, rng))
 
 
 def _naive(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
-    nouns = [f"a {_noun(item)} that {ACTION[item.action]}" if item.action else f"a {_noun(item)}" for item in stated.items]
+    nouns = [f"{_an(item)} that {ACTION[item.action]}" if item.action else _an(item) for item in stated.items]
     text = f"A video of {' and '.join(nouns)}"
     if stated.place:
         text += f" over {PLACE[stated.place]}"
@@ -155,18 +176,27 @@ def _naive(rng: np.random.Generator, templates: dict[str, Template], stated: Sce
 def _merge(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
     scene = complete(stated, rng)
     for _ in range(int(rng.integers(0, 5))):  # what earlier steps have merged
-        request = _joined(request, scene, rng)[1]
-    modifier, joined = _joined(request, scene, rng)
+        _, request, stated = _joined(request, scene, stated, rng)
+    modifier, joined, _ = _joined(request, scene, stated, rng)
     return templates["merge"].messages(body=request, modifier=modifier), joined
 
 
-def _joined(request: str, scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    """A phrase of ``scene`` as the relation graph holds it, and one sentence of the request and the phrase."""
-    phrases = [PLACE[str(scene.place)], ATMOSPHERE[str(scene.atmosphere)]]
-    phrases += [ACTION[str(item.action)] for item in scene.items if not item.speed]
-    phrases += [f"{ACTION[str(item.action)]} {PACE[item.speed]}" for item in scene.items if item.speed]
-    modifier = phrases[int(rng.integers(len(phrases)))]
-    return modifier, f"{request.rstrip('.')}, {modifier}."
+def _joined(request: str, scene: Scene, stated: Scene, rng: np.random.Generator) -> tuple[str, str, Scene]:
+    """A phrase of ``scene`` as the relation graph holds it, one sentence of the request and the phrase, and what it states."""
+    choice = int(rng.integers(2 + len(scene.items)))
+    if choice == 0:
+        modifier, stated = PLACE[str(scene.place)], replace(stated, place=scene.place)
+    elif choice == 1:
+        modifier, stated = ATMOSPHERE[str(scene.atmosphere)], replace(stated, atmosphere=scene.atmosphere)
+    else:
+        item = scene.items[choice - 2]
+        modifier = ACTION[str(item.action)] + (f" {PACE[item.speed]}" if item.speed else "")
+        items = [
+            replace(said, action=item.action, speed=item.speed) if full is item else said
+            for said, full in zip(stated.items, scene.items, strict=True)
+        ]
+        stated = replace(stated, items=tuple(items))
+    return modifier, f"{request.rstrip('.')}, {modifier}.", stated
 
 
 def _extract(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
@@ -174,7 +204,7 @@ def _extract(rng: np.random.Generator, templates: dict[str, Template], stated: S
     actions = [ACTION[str(i.action)] + (f" {PACE[i.speed]}" if i.speed else "") for i in scene.items]
     parts = {
         "scenes": [PLACE[str(scene.place)]],
-        "subjects": [f"a {_noun(item)}" for item in scene.items],
+        "subjects": [_an(item) for item in scene.items],
         "actions": list(dict.fromkeys(actions)),
         "atmosphere": [ATMOSPHERE[str(scene.atmosphere)]],
     }
@@ -187,11 +217,15 @@ def _deformat(rng: np.random.Generator, templates: dict[str, Template], stated: 
 
 
 def _select(rng: np.random.Generator, templates: dict[str, Template], stated: Scene, request: str) -> Lesson:
-    good = caption(complete(stated, rng))
-    other = request if rng.random() < 0.4 else caption(complete(_altered(stated, rng), rng))
+    good, other = _said(complete(stated, rng), rng), _said(complete(_altered(stated, rng), rng), rng)
     first = rng.random() < 0.5
     a, b = (good, other) if first else (other, good)
     return templates["select"].messages(request=request, a=a, b=b), "A" if first else "B"
+
+
+def _said(scene: Scene, rng: np.random.Generator) -> str:
+    """A scene in one of the styles that a prompt may have."""
+    return (caption(scene), prose(scene), user_prompt(scene, rng))[int(rng.integers(3))]
 
 
 def _altered(stated: Scene, rng: np.random.Generator) -> Scene:
@@ -202,5 +236,12 @@ def _altered(stated: Scene, rng: np.random.Generator) -> Scene:
     return replace(stated, items=(changed, *stated.items[1:]))
 
 
-def _noun(item: Item) -> str:
-    return " ".join(word for word in (item.size, item.colour, item.shape) if word)
+def _an(item: Item) -> str:
+    noun = " ".join(word for word in (item.size, item.colour, item.shape) if word)
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def _moving(item: Item) -> str:
+    if not item.action:
+        return ""
+    return f"that {ACTION[item.action]}" + (f" {PACE[item.speed]}" if item.speed else "")

@@ -11,10 +11,10 @@ from tests.house.modules import ROOT, imports, module_level_imports, sources
 #: Row by row from the ground; names below ``rapo_lightning``, ``*`` for all of a package.
 ROWS = {
     0: "types errors",
-    1: "protocols records config positions sections templates weights model_folders prompts video video_codecs",
+    1: "protocols records config positions sections sections_train templates weights model_folders prompts video video_codecs",
     2: """retrieval retrieval.captions retrieval.captions.* retrieval.describe retrieval.exact retrieval.graph
           retrieval.graph_data retrieval.graph_data.* retrieval.growing retrieval.guard retrieval.identity retrieval.index
-          retrieval.phrases retrieval.pictures retrieval.pictures.* retrieval.retrieve retrieval.segments retrieval.select
+          retrieval.phrases retrieval.refiner_styles retrieval.pictures retrieval.pictures.* retrieval.retrieve retrieval.segments retrieval.select
           retrieval.store retrieval.style retrieval.words keeping
           sspo sspo.ask sspo.budget sspo.evaluate sspo.guard sspo.log sspo.loop sspo.options sspo.progress sspo.propose
           sspo.selection tuning tuning.pairs
@@ -22,13 +22,16 @@ ROWS = {
           shapes.verify""",
     3: """generators generators.* judges judges.* rewriters rewriters.* language language.* retrieval.augment
           retrieval.augmentation retrieval.refiners retrieval.steps""",
-    4: """sspo.data sspo.module tuning.data tuning.module tuning.refactor_data tuning.select_data tracking tracking_wandb
+    4: """sspo.data sspo.module tuning.batches tuning.callbacks tuning.data tuning.export tuning.forms tuning.lessons
+          tuning.module tuning.objectives tuning.pair_files tuning.refactor_data tuning.select_data tuning.tokens tuning.trainer
+          tracking tracking_wandb
           shapes.card shapes.chat shapes.dataset shapes.fit shapes.gates shapes.generated shapes.judge_eyes
           shapes.judge_lessons shapes.judge_model shapes.lessons shapes.script shapes.text_gates
           shapes.tokens shapes.train_* shapes.verify_gates shapes.write_captions""",
-    5: """class_paths parts defaults settings workflows planning session results run_folder run_log environment interruption
+    5: """class_paths parts defaults settings workflows planning session results run_folder run_log environment interruption launching
           processes terminal terminal_graph terminal_rewrite progress project doctor quickstart arms comparison report
-          report_* graphs graph_search graph_tools rewriting training_data""",
+          report_* graphs graph_search graph_tools rewriting training_data training terminal_train
+          pairing""",
     6: "cli rapo_lightning commands commands.*",
 }
 HEAVY = {"torch", "lightning", "diffusers", "transformers", "peft", "wandb", "cv2", "av", "torchvision"}

@@ -67,3 +67,28 @@ def test_without_a_chat_template() -> None:
     assert ChatFormat.of(tokenizer, "{{ messages[0].content }}", name="base-model").encode(ASK) == tokenizer.encode(
         "you write", add_special_tokens=False
     )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_lesson_is_the_conversation_as_at_use_and_the_answer_with_its_end(family: str) -> None:
+    format = ChatFormat.of(tiny_tokenizer(family), name=family)
+    lesson = format.encode_lesson(ASK, " a blue ball<|im_end|> \n")
+    assert not isinstance(lesson, Failure)
+    head, answer = lesson
+    assert head == format.encode(ASK)
+    assert tiny_tokenizer(family).decode(answer, clean_up_tokenization_spaces=False) == "a blue ball<|im_end|>"
+    assert answer[-1] == tiny_tokenizer(family).convert_tokens_to_ids("<|im_end|>")
+
+
+def test_a_lesson_keeps_what_the_template_writes_before_an_answer() -> None:
+    """As Mistral's, which puts a blank there and ends with the end token alone."""
+    template = "{% for m in messages %}{{ '[I]' + m.content + '[/I]' if m.role == 'user' else ' ' + m.content + eos_token }}{% endfor %}"
+    format = ChatFormat.of(tiny_tokenizer(), template, name="x")
+    lesson = format.encode_lesson([{"role": "user", "content": "a red ball"}], "a blue ball")
+    assert not isinstance(lesson, Failure)
+    assert tiny_tokenizer().decode(lesson[1], clean_up_tokenization_spaces=False) == " a blue ball<|im_end|>"
+
+
+def test_a_lesson_of_a_template_that_drops_the_answer_fails() -> None:
+    format = ChatFormat.of(tiny_tokenizer(), "{{ messages[0].content }}", name="x")
+    assert isinstance(format.encode_lesson([{"role": "user", "content": "a red ball"}], "blue"), Failure)

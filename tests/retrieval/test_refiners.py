@@ -16,7 +16,8 @@ from rapo_lightning.parts import Builder
 from rapo_lightning.positions import Positions, parse
 from rapo_lightning.protocols import Augmenter, Placeable
 from rapo_lightning.retrieval import refiners
-from rapo_lightning.retrieval.refiners import STYLES, ChatRefiner
+from rapo_lightning.retrieval.refiner_styles import STYLES
+from rapo_lightning.retrieval.refiners import ChatRefiner
 from rapo_lightning.sections import Part
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Candidate, Cost, Failure, Message, Prompt, Reply, candidate_id

@@ -1,0 +1,87 @@
+"""The trained adapter as a folder that PEFT, vLLM and this suite read, with a card that says what it was made from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+
+from rapo_lightning import records
+from rapo_lightning.language import adapter as lora
+from rapo_lightning.language.loading import load_format
+from rapo_lightning.sections_train import TrainConfig
+from rapo_lightning.tuning.module import RewriterModule
+
+__all__ = ["export_adapter"]
+
+
+def export_adapter(
+    trainer: Trainer, module: RewriterModule, config: TrainConfig, counts: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
+    """Write ``folder/adapter``: of the step with the least validation loss, or the last where nothing was validated.
+
+    ``config`` is the configuration as written: the card and PEFT's files name the base as it does.
+
+    Returns what was measured. The folder appears whole or not at all, in place of one that was there.
+    """
+    best = next((c.best_model_path for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None)), "")  # type: ignore[attr-defined]
+    last = trainer.callback_metrics.get("validation_loss")
+    summary: dict[str, Any] = {
+        "steps": module.steps,
+        "exported_step": module.steps,
+        "loss": module.losses.get(module.steps),
+        "validation_loss": None,
+        "last_validation_loss": None if last is None else round(float(last), 6),
+    }
+    if best:
+        saved = torch.load(best, map_location="cpu", weights_only=True)
+        module.load_state_dict(saved["state_dict"], strict=False)
+        score = next(float(state["best_model_score"]) for state in saved["callbacks"].values() if state.get("monitor"))
+        summary |= {"exported_step": saved["global_step"], "validation_loss": round(score, 6)}
+    if trainer.is_global_zero:
+        assert module.model is not None
+        target, aside = folder / "adapter", folder / "adapter.part"
+        shutil.rmtree(aside, ignore_errors=True)
+        tokenizer = load_format(module.base, module.adapter).tokenizer
+        lora.save(module.model, aside, base=config.model, tokenizer=tokenizer)
+        training = {"settings": config.hyperparameters(), "data": dict(counts), **summary}
+        records.write_text_atomic(aside / "training.json", json.dumps(training, indent=2, ensure_ascii=False) + "\n")
+        records.write_text_atomic(aside / "README.md", _card(config, training))
+        shutil.rmtree(target, ignore_errors=True)
+        aside.replace(target)
+    return summary
+
+
+def _card(config: TrainConfig, training: Mapping[str, Any]) -> str:
+    data, lines = training["data"], []
+    lines += [
+        "---",
+        f"base_model: {lora.base_name(config.model)}",
+        "library_name: peft",
+        "tags: [lora, text-to-video, prompt]",
+        "---",
+    ]
+    lines += ["", f"# LoRA adapter: {config.form.task}", ""]
+    lines += [f"Trained with RAPO Lightning for {training['steps']} steps of {config.batch_size} lessons; of step"]
+    lines[-1] += f" {training['exported_step']}. Its licence follows that of the base model, {lora.base_name(config.model)}."
+    lines += ["", "| | |", "|---|---|"]
+    rows = {
+        "pairs": f"{data['pairs']:,} to learn, {data['validation_pairs']:,} to validate",
+        "lessons": f"{data['lessons']:,} ({data['tokens']:,} tokens)",
+        "left out": ", ".join(f"{reason}: {count:,}" for reason, count in data["left_out"].items()) or "none",
+        "validation loss": _number(training["validation_loss"]),
+        "rank, alpha, dropout": f"{config.lora.rank}, {config.lora.alpha}, {config.lora.dropout}",
+        "learning rate": f"{config.optimizer.learning_rate:g}",
+        "seed": str(config.seed),
+    }
+    lines += [f"| {name} | {value} |" for name, value in rows.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.4f} nats a token"

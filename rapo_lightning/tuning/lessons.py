@@ -1,0 +1,89 @@
+"""From a configuration's files of pairs to lessons as tokens: what is learned from and what is validated on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rapo_lightning.errors import InputError
+from rapo_lightning.language.loading import context_length, load_format
+from rapo_lightning.sections_train import TrainConfig
+from rapo_lightning.tuning.forms import teacher
+from rapo_lightning.tuning.pair_files import read_pairs, split, unique
+from rapo_lightning.tuning.tokens import TokenLesson, tokenise
+from rapo_lightning.types import PromptPair
+
+__all__ = ["Lessons", "gather"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lessons:
+    """What is learned from: lessons to ``learn`` and to ``validate`` on, how many pairs they are of, and how many ``repeated``
+    pairs and, by reason, lessons were left ``out``."""
+
+    learn: Sequence[TokenLesson]
+    validate: Sequence[TokenLesson]
+    pairs: int
+    validation_pairs: int
+    repeated: int = 0
+    out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """12 hex digits of what is learned from, token by token: a run goes on with the same lessons only."""
+        digest = hashlib.sha256()
+        for lesson in (*self.learn, *self.validate):
+            digest.update(repr((lesson.start, lesson.ids)).encode())
+        return digest.hexdigest()[:12]
+
+    def counts(self) -> dict[str, Any]:
+        """The numbers, for records."""
+        numbers = {"lessons": len(self.learn), "validation_lessons": len(self.validate), "pairs": self.pairs}
+        return {
+            **numbers,
+            "validation_pairs": self.validation_pairs,
+            "repeated": self.repeated,
+            "left_out": dict(self.out),
+            "tokens": sum(len(lesson.ids) for lesson in self.learn),
+        }
+
+
+def gather(config: TrainConfig) -> Lessons:
+    """The lessons of a configuration whose files and weights have been located; no weights are read.
+
+    Raises:
+        InputError: a file cannot be used, prompts of the validation are learned from, too, or nothing is left to learn.
+        ConfigError: the form cannot be made. WeightsError: the model's tokenizer cannot be loaded.
+    """
+    given = [pair for file in config.data.train for pair in read_pairs(Path(file))]
+    pairs = unique(given)
+    if isinstance(config.data.validation, list):
+        learn, validate = pairs, unique([pair for file in config.data.validation for pair in read_pairs(Path(file))])
+        known = {pair.prompt for pair in learn}
+        if shared := [pair.prompt for pair in validate if pair.prompt in known]:
+            raise InputError(f"data.validation: {len(shared)} prompts are in data.train, too, e.g. {shared[0]!r}")
+    else:
+        learn, validate = split(pairs, config.data.validation, config.seed)
+    teach = teacher(config.form)
+    format = load_format(config.model, config.adapter)
+    longest = min(config.data.max_length, context_length(config.model) or config.data.max_length)
+
+    def tokens(chosen: Sequence[PromptPair]) -> tuple[list[TokenLesson], dict[str, int]]:
+        return tokenise((lesson for pair in chosen for lesson in teach(pair)), format, longest)
+
+    (learned, out), (validated, more) = tokens(learn), tokens(validate)
+    out = {reason: out.get(reason, 0) + more.get(reason, 0) for reason in out | more}
+    if not learned:
+        why = ", ".join(f"{reason} ({count})" for reason, count in out.items()) or "all prompts fell to the validation"
+        raise InputError(f"{', '.join(config.data.train)}: nothing to learn from: {why}")
+    return Lessons(
+        learn=learned,
+        validate=validated,
+        pairs=len(learn),
+        validation_pairs=len(validate),
+        repeated=len(given) - len(pairs),
+        out=out,
+    )

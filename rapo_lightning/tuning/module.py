@@ -1,0 +1,163 @@
+"""Stage 3: fine-tunes a chat model's LoRA adapter under any Lightning strategy. The same module trains L_r and L_d of Stage 1.
+
+    module = RewriterModule(base="ckpt/Qwen2.5-7B-Instruct", steps=1000)
+    Trainer(max_epochs=1, accumulate_grad_batches=data.micro_batches).fit(module, data)
+
+A step's loss is the mean over the answers' tokens of the whole step, however these are spread over micro-batches and processes:
+two processes learn what one would. Everything random in a micro-batch follows from its number, so that a training which goes on
+continues exactly. A checkpoint holds the adapter, the optimizer's state and no frozen weight.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+
+from rapo_lightning.errors import WeightsError
+from rapo_lightning.language import adapter as lora
+from rapo_lightning.language.loading import load_model
+from rapo_lightning.tuning.objectives import answer_losses
+from rapo_lightning.tuning.tokens import Batch
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+__all__ = ["RewriterModule"]
+
+
+@final
+class RewriterModule(LightningModule):
+    """LoRA on a causal language model, loss on the answers' tokens only.
+
+    Args:
+        base: reference of the model that is adapted; its weights stay as they are.
+        steps: optimizer steps of the whole training, which the learning rate follows.
+        adapter: a saved adapter of that base to go on from; its own rank and layers then hold, not ``lora_options``.
+        dtype: the base's type; ``auto``: as saved. The adapter is float32.
+        lora_options: for `language.adapter.attach`.
+        learning_rate, warmup, weight_decay: AdamW's peak rate, the share of the steps that it rises, its decay.
+        gradient_checkpointing: compute activations again in the backward pass: less memory, a third slower.
+        seed: of the adapter's first weights and of dropout.
+
+    Logs ``loss`` and ``learning_rate`` every ``log_every_n_steps``, and ``validation_loss``, in nats a token. ``losses`` are
+    those that this session logged, by their step.
+    """
+
+    strict_loading = False  # the frozen weights are not in a checkpoint
+
+    def __init__(
+        self,
+        base: str,
+        steps: int,
+        adapter: str | None = None,
+        dtype: str = "auto",
+        lora_options: dict[str, Any] | None = None,
+        learning_rate: float = 1.5e-4,
+        warmup: float = 0.1,
+        weight_decay: float = 0.0,
+        gradient_checkpointing: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.base, self.adapter, self.dtype_name = base, adapter, dtype
+        self.steps, self.learning_rate, self.warmup, self.weight_decay = steps, learning_rate, warmup, weight_decay
+        self.lora_options = dict(lora_options or {})
+        self.gradient_checkpointing = gradient_checkpointing
+        self.seed = seed
+        self.model: PeftModel | None = None
+        self.losses: dict[int, float] = {}
+        self._told: list[Tensor] = []
+        self._validated: list[Tensor] = []
+
+    def configure_model(self) -> None:
+        """Load the base and attach the adapter; once, in each process."""
+        if self.model is not None:
+            return
+        loaded = load_model(self.base, None, dtype=self.dtype_name, chat_template=None, enable_thinking=False)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            if self.adapter is None:
+                self.model = lora.attach(loaded.model, **self.lora_options)
+            else:
+                self.model = lora.load(loaded.model, self.adapter, base=self.base, trainable=True)
+        self.model.train()  # it was loaded for use, and Lightning leaves a module as it finds it
+        if self.gradient_checkpointing:
+            self.model.enable_input_require_grads()
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """A micro-batch's share of the step's loss."""
+        self._reseed(index)
+        # Lightning divides by the micro-batches of a step, and gradients are averaged over the processes.
+        share = answer_losses(self._causal(), batch).sum() / batch.total
+        self._told.append(share.detach())
+        return share * self.trainer.accumulate_grad_batches * self.trainer.world_size
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the step's loss, now and then: reading it waits for the device."""
+        told = torch.stack(self._told).sum()
+        self._told.clear()
+        step = self.trainer.global_step + 1
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
+        if step % every and step not in (1, self.steps):
+            return
+        loss = self.trainer.strategy.reduce(told, reduce_op="sum")
+        self.losses[step] = float(loss)
+        if self.trainer.is_global_zero:
+            for logger in self.loggers:
+                logger.log_metrics({"loss": self.losses[step], "learning_rate": optimizer.param_groups[0]["lr"]}, step)
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Adds up a batch's losses and tokens."""
+        losses = answer_losses(self._causal(), batch)
+        self._validated.append(torch.stack([losses.double().sum(), torch.tensor(float(len(losses)), device=losses.device)]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the loss over all validation lessons, each token counted once."""
+        if not self._validated:
+            return
+        total = self.trainer.strategy.reduce(torch.stack(self._validated).sum(dim=0), reduce_op="sum")
+        self._validated.clear()
+        assert isinstance(total, Tensor)
+        self.log("validation_loss", (total[0] / total[1]).float(), sync_dist=True, batch_size=1)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW on the adapter; the rate rises in a line, then falls along a cosine to 0."""
+        assert self.model is not None
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        fused = all(parameter.is_cuda for parameter in trained)
+        optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay, fused=fused)
+        rising = round(self.warmup * self.steps)
+
+        def factor(step: int) -> float:
+            if step < rising:
+                return (step + 1) / rising
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, self.steps - rising))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave the frozen weights out."""
+        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another adapter; Lightning would pass over what it does not find."""
+        own = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        if own != set(checkpoint["state_dict"]):
+            raise WeightsError("the checkpoint is of another adapter: its layers are not this one's")
+
+    def _causal(self) -> Any:
+        """The base model with the adapter's layers in it."""
+        assert self.model is not None
+        return self.model.get_base_model()
+
+    def _reseed(self, index: int) -> None:
+        """Dropout depends on seed, micro-batch and process, not on what came before."""
+        torch.manual_seed((self.seed * 1_000_003 + index) * 65_537 + self.global_rank)

@@ -1,0 +1,85 @@
+"""The Lightning Trainer of a training: what a configuration says of it, and what accompanies it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
+
+from rapo_lightning.errors import ConfigError
+from rapo_lightning.positions import Positions
+from rapo_lightning.sections_train import TrainConfig
+from rapo_lightning.tuning.callbacks import Progressed, StopWhenAsked, Tell
+
+__all__ = ["make_trainer"]
+
+_DEFAULTS: Mapping[str, Any] = {
+    "accelerator": "auto",
+    "devices": 1,
+    "log_every_n_steps": 10,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+#: What the training decides itself.
+_OWN = frozenset(
+    {
+        "accumulate_grad_batches", "callbacks", "check_val_every_n_epoch", "gradient_clip_val", "logger", "max_epochs",
+        "max_steps", "min_epochs", "min_steps", "num_sanity_val_steps", "use_distributed_sampler", "val_check_interval",
+    }
+)  # fmt: skip
+
+
+def make_trainer(
+    config: TrainConfig,
+    folder: Path,
+    *,
+    steps: int,
+    interval: int,
+    validates: bool,
+    stop: Callable[[], bool],
+    take_over: Callable[[Trainer], None],
+    logger: Any,
+    listen: Callable[[Progressed], None] | None,
+    positions: Positions,
+) -> Trainer:
+    """A Trainer for ``steps`` steps that keeps its state now and then and, if it ``validates``, every ``interval``, the best one.
+
+    Checkpoints lie in ``folder/checkpoints``: ``step-N.ckpt`` to go on from, ``best-N.ckpt`` of the least validation loss.
+
+    Raises:
+        ConfigError: Lightning does not accept the ``trainer`` section, or it names what the training decides itself.
+    """
+    if own := sorted(_OWN & config.trainer.keys()):
+        raise ConfigError([positions.problem(("trainer", name), "is decided by the rest of the configuration") for name in own])
+    checkpoints = folder / "checkpoints"
+    names: dict[str, Any] = {"dirpath": checkpoints, "auto_insert_metric_name": False}
+    callbacks: list[Callback] = [
+        LambdaCallback(on_train_start=lambda trainer, module: take_over(trainer)),
+        # The first one's path is what comes back from forked processes.
+        *([ModelCheckpoint(filename="best-{step}", monitor="validation_loss", **names)] if validates else ()),
+        ModelCheckpoint(filename="step-{step}", every_n_train_steps=config.save_every, **names),
+        StopWhenAsked(stop, checkpoints),
+    ]
+    if listen is not None:
+        callbacks.append(Tell(listen))
+    given = {**_DEFAULTS, "default_root_dir": str(folder), **config.trainer}
+    if not validates:
+        given["limit_val_batches"] = 0
+    given["log_every_n_steps"] = min(steps, int(given["log_every_n_steps"]))
+    try:
+        return Trainer(
+            **given,
+            max_epochs=1,
+            gradient_clip_val=config.optimizer.clip,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            val_check_interval=interval,
+            logger=logger,
+            callbacks=callbacks,
+        )
+    except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
+        raise ConfigError(positions.problem(("trainer",), " ".join(str(error).split()))) from error

@@ -1,0 +1,73 @@
+"""The loss against its definition, written out plainly: every answer token, no other, whatever the batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from rapo_lightning.tuning.objectives import answer_losses
+from rapo_lightning.tuning.tokens import TokenLesson, collate
+from tests.tiny_language import FAMILIES, save_chat_model
+
+LESSONS = [TokenLesson((5, 6, 7, 8, 9), 2), TokenLesson((11, 12, 13), 1), TokenLesson(tuple(range(20, 33)), 9)]
+
+
+def plain(model: torch.nn.Module, lesson: TokenLesson) -> list[float]:
+    logits = model(input_ids=torch.tensor([lesson.ids])).logits[0].double()
+    return [
+        float(-torch.log_softmax(logits[place - 1], dim=-1)[lesson.ids[place]]) for place in range(lesson.start, len(lesson.ids))
+    ]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_losses_are_those_of_the_answers_tokens(tmp_path: Path, family: str) -> None:
+    model = AutoModelForCausalLM.from_pretrained(save_chat_model(tmp_path / family, family)).eval()
+    with torch.no_grad():
+        expected = [loss for lesson in LESSONS for loss in plain(model, lesson)]
+        found = answer_losses(model, collate(LESSONS, pad=0, total=7))
+        other_pad = answer_losses(model, collate(LESSONS, pad=3, total=7))
+    assert found.tolist() == pytest.approx(expected, abs=1e-4)
+    assert torch.equal(found, other_pad), "padding is never looked at"
+
+
+def test_chunks_change_nothing(tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(save_chat_model(tmp_path / "base")).eval()
+    gradients = []
+    for chunk in (2, 100):
+        model.zero_grad()
+        losses = answer_losses(model, collate(LESSONS, pad=0, total=7), chunk)
+        losses.sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_a_lesson_without_an_answer_counts_nothing(tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(save_chat_model(tmp_path / "base")).eval()
+    with torch.no_grad():
+        assert answer_losses(model, collate([TokenLesson((1, 2, 3), 3)], pad=0, total=0)).shape == (0,)
+
+
+def test_gemmas_cap_on_logits_is_kept() -> None:
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    torch.manual_seed(0)
+    config = Gemma2Config(
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        final_logit_softcapping=1.5,
+        initializer_range=0.5,
+    )
+    model = Gemma2ForCausalLM(config).eval()
+    with torch.no_grad():
+        expected = [loss for lesson in LESSONS for loss in plain(model, lesson)]
+        found = answer_losses(model, collate(LESSONS, pad=0, total=7)).tolist()
+    assert found == pytest.approx(expected, abs=1e-4)

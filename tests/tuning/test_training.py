@@ -1,0 +1,176 @@
+"""A whole training: pairs in, an adapter out that the suite loads; it goes on exactly where it stopped; bad input is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rapo_lightning.errors import ConfigError, InputError, RunFolderError, WeightsError
+from rapo_lightning.language import HuggingFaceChat
+from rapo_lightning.training import Trained, train
+from rapo_lightning.tuning import callbacks
+from rapo_lightning.tuning.callbacks import Progressed
+from rapo_lightning.types import ModelReference, Reply
+from tests.tiny_language import FAMILIES, save_chat_model
+from tests.tuning.tiny_training import save_pairs, save_training
+
+
+def adapter_of(trained: Trained) -> Path:
+    assert trained.adapter is not None
+    return trained.adapter
+
+
+def weights(trained: Trained) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(adapter_of(trained) / "adapter_model.safetensors")
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """A signal comes during this step."""
+    before = callbacks.StopWhenAsked.on_train_batch_end
+
+    def at(self: Any, trainer: Any, *given: Any) -> None:
+        if trainer.global_step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        before(self, trainer, *given)
+
+    monkeypatch.setattr(callbacks.StopWhenAsked, "on_train_batch_end", at)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_adapter_learns_and_answers(tmp_path: Path, family: str) -> None:
+    told: list[Progressed] = []
+    trained = train(save_training(tmp_path, family, epochs=12), out=tmp_path / "run", listen=told.append)
+    assert trained.exit_code == 0
+    losses = [one.loss for one in told if one.loss is not None]
+    assert losses[-1] < 0.6 * losses[0]
+    assert told[-1].step == told[-1].steps
+    summary = json.loads((trained.folder / "run.json").read_text())
+    assert summary["status"] == "done"
+    assert summary["validation_loss"] < losses[0]
+    chat = HuggingFaceChat(ModelReference(str(tmp_path / "base")), adapter=ModelReference(str(adapter_of(trained))))
+    (answer,) = chat.chat([[{"role": "user", "content": "a red ball"}]], max_new_tokens=8)
+    assert isinstance(answer, Reply)
+
+
+def test_an_interrupted_training_continues_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save_training(tmp_path, lora={"rank": 4, "alpha": 8, "dropout": 0.2})
+    whole = train(path, out=tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 7)
+        part = train(path, out=tmp_path / "run")
+    assert (part.adapter, part.exit_code, part.summary["step"]) == (None, 75, 7)
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "interrupted"
+    told: list[Progressed] = []
+    again = train(path, out=tmp_path / "run", listen=told.append)
+    assert told[0].step > 7
+    assert again.summary["validation_loss"] == pytest.approx(whole.summary["validation_loss"], abs=1e-6)
+    for name, value in weights(whole).items():
+        torch.testing.assert_close(weights(again)[name], value, atol=1e-6, rtol=0)
+
+
+def test_a_finished_training_is_left_as_it_is(tmp_path: Path) -> None:
+    path = save_training(tmp_path, epochs=1)
+    first = train(path, out=tmp_path / "run")
+    stamp = hashlib.sha256((adapter_of(first) / "adapter_model.safetensors").read_bytes()).hexdigest()
+    again = train(path, out=tmp_path / "run", listen=lambda progressed: pytest.fail("nothing is left to train"))
+    assert hashlib.sha256((adapter_of(again) / "adapter_model.safetensors").read_bytes()).hexdigest() == stamp
+
+
+def test_other_data_or_settings_need_another_folder(tmp_path: Path) -> None:
+    path = save_training(tmp_path, epochs=1)
+    train(path, out=tmp_path / "run")
+    with pytest.raises(RunFolderError, match="batch_size"):
+        train(path, out=tmp_path / "run", overrides=["batch_size=4"])
+    save_pairs(tmp_path / "pairs.jsonl", 50)
+    with pytest.raises(RunFolderError, match="lessons"):
+        train(path, out=tmp_path / "run")
+
+
+def test_checkpoints_hold_the_adapter_alone_and_foreign_ones_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save_training(tmp_path)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 6)
+        train(path, out=tmp_path / "run")
+    (checkpoint,) = (tmp_path / "run/checkpoints").glob("step-6.ckpt")
+    state = torch.load(checkpoint, weights_only=True)
+    assert state["state_dict"]
+    assert all("lora_" in name for name in state["state_dict"])
+    dropped = state["state_dict"].popitem()
+    torch.save(state, checkpoint)
+    with pytest.raises(WeightsError, match="another adapter"):
+        train(path, out=tmp_path / "run")
+    state["state_dict"].update([dropped])
+    torch.save(state | {"evil": Path("x")}, checkpoint)
+    with pytest.raises(WeightsError, match=r"step-6\.ckpt: .*objects"):
+        train(path, out=tmp_path / "run")
+
+
+def test_an_adapter_is_trained_on(tmp_path: Path) -> None:
+    first = train(save_training(tmp_path, epochs=2), out=tmp_path / "first")
+    path = save_training(tmp_path, adapter=str(adapter_of(first)), epochs=2)
+    second = train(path, out=tmp_path / "second")
+    assert second.summary["validation_loss"] < first.summary["validation_loss"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"data": {"train": ["missing.jsonl"]}}, ConfigError, r"train\.yaml:1: data\.train\.0: .*missing\.jsonl: no such file"),
+        ({"model": "nowhere"}, ConfigError, "model: .*no such folder"),
+        ({"lora": {"layers": ["q_proj", "w_pack"]}}, WeightsError, "no linear layer named w_pack; it has .*q_proj"),
+        ({"form": {"task": "refine", "style": "wam"}}, ConfigError, "did you mean 'wan'"),
+        ({"form": {"task": "select"}}, InputError, "without a rejected text"),
+        ({"form": {"task": "sleep"}}, ConfigError, "form"),
+        ({"data": {"train": ["pairs.jsonl"], "max_length": 20}}, InputError, "nothing to learn from: more than 20 tokens"),
+        ({"data": {"train": ["pairs.jsonl"], "validation": ["pairs.jsonl"]}}, InputError, "60 prompts are in data.train, too"),
+        ({"trainer": {"max_epochs": 3}}, ConfigError, r"trainer\.max_epochs: is decided by the rest"),
+        ({"trainer": {"accelerator": "abacus"}}, ConfigError, "trainer: .*abacus"),
+        ({"learning_rate": 3}, ConfigError, "unknown key"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(tmp_path: Path, changes: dict[str, Any], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        train(save_training(tmp_path, **changes), out=tmp_path / "run")
+
+
+def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
+    first = train(save_training(tmp_path, epochs=1), out=tmp_path / "first")
+    save_chat_model(tmp_path / "another")
+    path = save_training(tmp_path, model="another", adapter=str(adapter_of(first)))
+    with pytest.raises(WeightsError, match="belongs to the base model 'base', not to 'another'"):
+        train(path, out=tmp_path / "second")
+
+
+def test_selection_is_taught_in_both_orders(tmp_path: Path) -> None:
+    path = save_training(tmp_path, form={"task": "select"}, data={"train": ["pairs.jsonl"], "validation": 0.1})
+    save_pairs(tmp_path / "pairs.jsonl", rejected=True)
+    trained = train(path, out=tmp_path / "run")
+    data = json.loads((trained.folder / "run.json").read_text())["data"]
+    assert data["lessons"] == 2 * data["pairs"]
+    assert data["validation_lessons"] == 2 * data["validation_pairs"] > 0
+
+
+def test_two_processes_learn_what_one_would(tmp_path: Path) -> None:
+    path = save_training(tmp_path, micro_batch_size=2, data={"train": ["pairs.jsonl"], "validation": 0.15})
+    one = train(path, out=tmp_path / "one")
+    two = train(path, out=tmp_path / "two", overrides=["trainer.devices=2", "trainer.strategy=ddp_fork"])
+    assert one.summary["steps"] >= 19
+    assert two.summary["validation_loss"] == pytest.approx(one.summary["validation_loss"], abs=1e-4)
+    for name, value in weights(one).items():
+        torch.testing.assert_close(weights(two)[name], value, atol=1e-4, rtol=0)
+
+
+def test_without_validation_the_last_step_is_exported(tmp_path: Path) -> None:
+    path = save_training(tmp_path, epochs=1, data={"train": ["pairs.jsonl"], "validation": 0.0})
+    trained = train(path, out=tmp_path / "run")
+    assert trained.summary["exported_step"] == trained.summary["steps"]
+    assert trained.summary["validation_loss"] is None
