@@ -169,7 +169,7 @@ def _prepare(
         raise ConfigError([positions.problem(("batch_size",), problem) for problem in error.problems]) from error
     trainer.accumulate_grad_batches = micro_batches
     trainer.val_check_interval = interval * micro_batches
-    lengths = np.fromiter((len(lesson.ids) for lesson in lessons.learn), np.int64, len(lessons.learn))
+    lengths = np.array([max(len(lesson.ids) for lesson in unit) for unit in lessons.learn])
     data = LessonData(
         lessons.learn,
         lessons.validate,
@@ -183,6 +183,8 @@ def _prepare(
         steps=steps,
         adapter=config.adapter,
         dtype=config.dtype,
+        objective=config.objective,
+        beta=config.beta,
         lora_options=config.lora.model_dump(mode="json"),
         learning_rate=config.optimizer.learning_rate,
         warmup=config.optimizer.warmup,
@@ -202,6 +204,7 @@ def _fit(
     folder: Path,
     signals: StopSignals,
 ) -> Trained:
+    from lightning.pytorch.strategies import ModelParallelStrategy
     from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
     from rapo_lightning.tuning.export import export_adapter
@@ -209,6 +212,12 @@ def _fit(
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         module.configure_model()  # weights come back from the processes into this one's
     latest = _latest(folder)
+    sharded = isinstance(trainer.strategy, ModelParallelStrategy)
+    if latest and sharded != read_run(folder).get("sharded", False):
+        name = "fsdp2" if not sharded else "one that does not shard, e.g. ddp"
+        raise ConfigError(f"trainer.strategy: {latest} holds an optimizer's state of another kind; go on with {name}")
+    if trainer.is_global_zero:
+        update_run(folder, sharded=sharded)
     try:
         with launched(folder):
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a run that goes on

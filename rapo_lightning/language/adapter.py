@@ -19,6 +19,7 @@ from rapo_lightning.weights import refuse_code, split_revision
 
 if TYPE_CHECKING:
     from peft import PeftModel
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = ["LINEAR_LAYERS", "attach", "base_name", "load", "merge", "save", "split"]
@@ -61,12 +62,22 @@ def attach(
         return get_peft_model(model, config)
 
 
-def save(model: PeftModel, folder: str | Path, *, base: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Writes the adapter and the tokenizer into ``folder``; ``base`` is the reference of the model that it belongs to."""
+def save(
+    model: PeftModel,
+    folder: str | Path,
+    *,
+    base: str,
+    tokenizer: PreTrainedTokenizerBase,
+    weights: dict[str, Tensor] | None = None,
+) -> None:
+    """Writes the adapter and the tokenizer into ``folder``; ``base`` is the reference of the model that it belongs to.
+
+    ``weights``: the adapter's, by their names in ``model``, where these are not the model's own.
+    """
     config = model.peft_config["default"]
     config.base_model_name_or_path, config.revision = split(base)
     # PEFT would otherwise ask the hub whether the vocabulary has grown.
-    model.save_pretrained(str(folder), save_embedding_layers=False)
+    model.save_pretrained(str(folder), save_embedding_layers=False, selected_adapters=["default"], state_dict=weights)
     tokenizer.save_pretrained(str(folder))
 
 
@@ -89,6 +100,12 @@ def load(model: PreTrainedModel, folder: str | Path, *, base: str, trainable: bo
     except (RuntimeError, ValueError, UserWarning) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise WeightsError(f"{folder}: the adapter's weights do not fit the model {base_name(base)!r}: {reason}") from error
+
+
+def load_beside(model: PeftModel, folder: str | Path, name: str) -> None:
+    """Add the adapter in ``folder`` once more, frozen, under a name of its own; the trained one stays active."""
+    with _known_warnings():
+        model.load_adapter(str(folder), adapter_name=name, is_trainable=False)
 
 
 def merge(model: PeftModel) -> PreTrainedModel:

@@ -9,7 +9,7 @@ import torch
 from lightning import LightningDataModule
 
 from rapo_lightning.tuning.batches import BatchPlan
-from rapo_lightning.tuning.tokens import Batch, TokenLesson, collate
+from rapo_lightning.tuning.tokens import Batch, TokenLesson, Unit, collate
 
 __all__ = ["LessonData"]
 
@@ -19,7 +19,7 @@ class LessonData(LightningDataModule):
     """Gives `RewriterModule` its micro-batches.
 
     Args:
-        lessons: to learn from.
+        lessons: to learn from, in units of one size.
         validation: to validate on; may be empty.
         pad: the token that fills batches up.
         plan: which lessons each step learns from.
@@ -32,8 +32,8 @@ class LessonData(LightningDataModule):
 
     def __init__(
         self,
-        lessons: Sequence[TokenLesson],
-        validation: Sequence[TokenLesson],
+        lessons: Sequence[Unit],
+        validation: Sequence[Unit],
         *,
         pad: int,
         plan: BatchPlan,
@@ -52,7 +52,7 @@ class LessonData(LightningDataModule):
 
         def batches() -> Iterator[Batch]:
             for step in steps[trainer.global_step :]:
-                total = sum(self.lessons[row].answer for row in step)
+                total = sum(lesson.answer for row in step for lesson in self.lessons[row]) if self._alone else len(step)
                 for rows in self.plan.share(step, self.micro_batches, trainer.world_size, trainer.global_rank):
                     yield self._batch([self.lessons[row] for row in rows], total)
 
@@ -63,9 +63,10 @@ class LessonData(LightningDataModule):
         if not self.validation:
             return []
         trainer = self._trainer()
-        ordered = sorted(self.validation, key=lambda lesson: -len(lesson.ids))
+        ordered = sorted(self.validation, key=lambda unit: -max(len(lesson.ids) for lesson in unit))
         # Strategies may make processes meet at every batch: a conversation without an answer makes up for a missing lesson.
-        ordered += [TokenLesson(ordered[-1].ids, len(ordered[-1].ids))] * (-len(ordered) % trainer.world_size)
+        empty = tuple(TokenLesson(lesson.ids, len(lesson.ids)) for lesson in ordered[-1])
+        ordered += [empty] * (-len(ordered) % trainer.world_size)
         own = ordered[trainer.global_rank :: trainer.world_size]
         starts = range(0, len(own), self.validation_batch)
 
@@ -79,8 +80,13 @@ class LessonData(LightningDataModule):
         """The batch on the device."""
         return batch.to(device)
 
-    def _batch(self, lessons: Sequence[TokenLesson], total: int) -> Batch:
-        batch = collate(lessons, self.pad, total)
+    @property
+    def _alone(self) -> bool:
+        """Whether a unit is one lesson, no preference."""
+        return len(self.lessons[0]) == 1
+
+    def _batch(self, units: Sequence[Unit], total: int) -> Batch:
+        batch = collate(units, self.pad, total)
         return batch.pin_memory() if self._trainer().strategy.root_device.type == "cuda" else batch
 
     def _trainer(self) -> Any:

@@ -29,32 +29,38 @@ def export_adapter(
 
     Returns what was measured. The folder appears whole or not at all, in place of one that was there.
     """
-    best = next((c.best_model_path for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None)), "")  # type: ignore[attr-defined]
+    checkpoint = _checkpoint(trainer, module, folder)
     last = trainer.callback_metrics.get("validation_loss")
+    score = next((state["best_model_score"] for state in checkpoint["callbacks"].values() if state.get("monitor")), None)
     summary: dict[str, Any] = {
         "steps": module.steps,
-        "exported_step": module.steps,
+        "exported_step": checkpoint["global_step"],
         "loss": module.losses.get(module.steps),
-        "validation_loss": None,
+        "validation_loss": None if score is None else round(float(score), 6),
         "last_validation_loss": None if last is None else round(float(last), 6),
     }
-    if best:
-        saved = torch.load(best, map_location="cpu", weights_only=True)
-        module.load_state_dict(saved["state_dict"], strict=False)
-        score = next(float(state["best_model_score"]) for state in saved["callbacks"].values() if state.get("monitor"))
-        summary |= {"exported_step": saved["global_step"], "validation_loss": round(score, 6)}
     if trainer.is_global_zero:
-        assert module.model is not None
         target, aside = folder / "adapter", folder / "adapter.part"
         shutil.rmtree(aside, ignore_errors=True)
         tokenizer = load_format(module.base, module.adapter).tokenizer
-        lora.save(module.model, aside, base=config.model, tokenizer=tokenizer)
+        weights = {name.removeprefix("answers.model."): value for name, value in checkpoint["state_dict"].items()}
+        lora.save(module.model, aside, base=config.model, tokenizer=tokenizer, weights=weights)
         training = {"settings": config.hyperparameters(), "data": dict(counts), **summary}
         records.write_text_atomic(aside / "training.json", json.dumps(training, indent=2, ensure_ascii=False) + "\n")
         records.write_text_atomic(aside / "README.md", _card(config, training))
         shutil.rmtree(target, ignore_errors=True)
         aside.replace(target)
     return summary
+
+
+def _checkpoint(trainer: Trainer, module: RewriterModule, folder: Path) -> dict[str, Any]:
+    """The state of the step that is exported, read from its checkpoint, where it is whole under any strategy."""
+    best = next((c.best_model_path for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None)), "")  # type: ignore[attr-defined]
+    if not best:
+        best = str(folder / "checkpoints" / f"step-{module.steps}.ckpt")
+        trainer.save_checkpoint(best)
+    found: dict[str, Any] = torch.load(best, map_location="cpu", weights_only=True)
+    return found
 
 
 def _card(config: TrainConfig, training: Mapping[str, Any]) -> str:

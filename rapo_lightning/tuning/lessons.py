@@ -13,7 +13,7 @@ from rapo_lightning.language.loading import context_length, load_format
 from rapo_lightning.sections_train import TrainConfig
 from rapo_lightning.tuning.forms import teacher
 from rapo_lightning.tuning.pair_files import read_pairs, split, unique
-from rapo_lightning.tuning.tokens import TokenLesson, tokenise
+from rapo_lightning.tuning.tokens import Unit, tokenise
 from rapo_lightning.types import PromptPair
 
 __all__ = ["Lessons", "gather"]
@@ -21,11 +21,13 @@ __all__ = ["Lessons", "gather"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lessons:
-    """What is learned from: lessons to ``learn`` and to ``validate`` on, how many pairs they are of, and how many ``repeated``
-    pairs and, by reason, lessons were left ``out``."""
+    """What is learned from: units of lessons to ``learn`` and to ``validate`` on, and of how many pairs they are.
 
-    learn: Sequence[TokenLesson]
-    validate: Sequence[TokenLesson]
+    ``repeated`` pairs were passed over; ``out``: how many units were left out, by reason.
+    """
+
+    learn: Sequence[Unit]
+    validate: Sequence[Unit]
     pairs: int
     validation_pairs: int
     repeated: int = 0
@@ -35,8 +37,8 @@ class Lessons:
     def hash(self) -> str:
         """12 hex digits of what is learned from, token by token: a run goes on with the same lessons only."""
         digest = hashlib.sha256()
-        for lesson in (*self.learn, *self.validate):
-            digest.update(repr((lesson.start, lesson.ids)).encode())
+        for unit in (*self.learn, *self.validate):
+            digest.update(repr([(lesson.start, lesson.ids) for lesson in unit]).encode())
         return digest.hexdigest()[:12]
 
     def counts(self) -> dict[str, Any]:
@@ -47,7 +49,7 @@ class Lessons:
             "validation_pairs": self.validation_pairs,
             "repeated": self.repeated,
             "left_out": dict(self.out),
-            "tokens": sum(len(lesson.ids) for lesson in self.learn),
+            "tokens": sum(len(lesson.ids) for unit in self.learn for lesson in unit),
         }
 
 
@@ -67,12 +69,12 @@ def gather(config: TrainConfig) -> Lessons:
             raise InputError(f"data.validation: {len(shared)} prompts are in data.train, too, e.g. {shared[0]!r}")
     else:
         learn, validate = split(pairs, config.data.validation, config.seed)
-    teach = teacher(config.form)
+    teach = teacher(config.form, config.objective)
     format = load_format(config.model, config.adapter)
     longest = min(config.data.max_length, context_length(config.model) or config.data.max_length)
 
-    def tokens(chosen: Sequence[PromptPair]) -> tuple[list[TokenLesson], dict[str, int]]:
-        return tokenise((lesson for pair in chosen for lesson in teach(pair)), format, longest)
+    def tokens(chosen: Sequence[PromptPair]) -> tuple[list[Unit], dict[str, int]]:
+        return tokenise((unit for pair in chosen for unit in teach(pair)), format, longest)
 
     (learned, out), (validated, more) = tokens(learn), tokens(validate)
     out = {reason: out.get(reason, 0) + more.get(reason, 0) for reason in out | more}

@@ -11,7 +11,9 @@ continues exactly. A checkpoint holds the adapter, the optimizer's state and no 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, cast, final
 
 import torch
 from lightning import LightningModule
@@ -20,13 +22,16 @@ from torch import Tensor
 from rapo_lightning.errors import WeightsError
 from rapo_lightning.language import adapter as lora
 from rapo_lightning.language.loading import load_model
-from rapo_lightning.tuning.objectives import answer_losses
+from rapo_lightning.tuning.objectives import Answers, preference_losses
 from rapo_lightning.tuning.tokens import Batch
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 __all__ = ["RewriterModule"]
+
+#: PEFT's name of the adapter that DPO started from.
+_REFERENCE = "reference"
 
 
 @final
@@ -38,13 +43,15 @@ class RewriterModule(LightningModule):
         steps: optimizer steps of the whole training, which the learning rate follows.
         adapter: a saved adapter of that base to go on from; its own rank and layers then hold, not ``lora_options``.
         dtype: the base's type; ``auto``: as saved. The adapter is float32.
+        objective: ``sft`` or ``dpo``, see `tuning.objectives`; the reference of DPO is the model that the training starts from.
+        beta: of DPO.
         lora_options: for `language.adapter.attach`.
         learning_rate, warmup, weight_decay: AdamW's peak rate, the share of the steps that it rises, its decay.
         gradient_checkpointing: compute activations again in the backward pass: less memory, a third slower.
         seed: of the adapter's first weights and of dropout.
 
-    Logs ``loss`` and ``learning_rate`` every ``log_every_n_steps``, and ``validation_loss``, in nats a token. ``losses`` are
-    those that this session logged, by their step.
+    Logs ``loss`` and ``learning_rate`` every ``log_every_n_steps``, and ``validation_loss``: nats a token or, by DPO, a
+    preference. ``losses`` are those that this session logged, by their step.
     """
 
     strict_loading = False  # the frozen weights are not in a checkpoint
@@ -55,6 +62,8 @@ class RewriterModule(LightningModule):
         steps: int,
         adapter: str | None = None,
         dtype: str = "auto",
+        objective: Literal["sft", "dpo"] = "sft",
+        beta: float = 0.1,
         lora_options: dict[str, Any] | None = None,
         learning_rate: float = 1.5e-4,
         warmup: float = 0.1,
@@ -66,35 +75,47 @@ class RewriterModule(LightningModule):
         self.save_hyperparameters()
         self.base, self.adapter, self.dtype_name = base, adapter, dtype
         self.steps, self.learning_rate, self.warmup, self.weight_decay = steps, learning_rate, warmup, weight_decay
+        self.objective, self.beta = objective, beta
         self.lora_options = dict(lora_options or {})
         self.gradient_checkpointing = gradient_checkpointing
         self.seed = seed
-        self.model: PeftModel | None = None
+        self.answers: Answers | None = None
         self.losses: dict[int, float] = {}
         self._told: list[Tensor] = []
         self._validated: list[Tensor] = []
 
+    @property
+    def model(self) -> PeftModel:
+        """The base with the adapter's layers in it, once `configure_model` has loaded it."""
+        assert self.answers is not None
+        return self.answers.model
+
     def configure_model(self) -> None:
-        """Load the base and attach the adapter; once, in each process."""
-        if self.model is not None:
+        """Load the base and attach the adapter, once in each process; under FSDP2 the weights are spread over the devices."""
+        if self.answers is not None:
             return
         loaded = load_model(self.base, None, dtype=self.dtype_name, chat_template=None, enable_thinking=False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             if self.adapter is None:
-                self.model = lora.attach(loaded.model, **self.lora_options)
+                model = lora.attach(loaded.model, **self.lora_options)
             else:
-                self.model = lora.load(loaded.model, self.adapter, base=self.base, trainable=True)
-        self.model.train()  # it was loaded for use, and Lightning leaves a module as it finds it
+                model = lora.load(loaded.model, self.adapter, base=self.base, trainable=True)
+                if self.objective == "dpo":
+                    lora.load_beside(model, self.adapter, _REFERENCE)
+        model.train()  # it was loaded for use, and Lightning leaves a module as it finds it
         if self.gradient_checkpointing:
-            self.model.enable_input_require_grads()
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.enable_input_require_grads()
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.answers = Answers(model)
+        if self.device_mesh is not None:
+            self.answers.shard(self.device_mesh["data_parallel"])
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """A micro-batch's share of the step's loss."""
         self._reseed(index)
         # Lightning divides by the micro-batches of a step, and gradients are averaged over the processes.
-        share = answer_losses(self._causal(), batch).sum() / batch.total
+        share = self._losses(batch).sum() / batch.total
         self._told.append(share.detach())
         return share * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
@@ -113,12 +134,13 @@ class RewriterModule(LightningModule):
                 logger.log_metrics({"loss": self.losses[step], "learning_rate": optimizer.param_groups[0]["lr"]}, step)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Adds up a batch's losses and tokens."""
-        losses = answer_losses(self._causal(), batch)
-        self._validated.append(torch.stack([losses.double().sum(), torch.tensor(float(len(losses)), device=losses.device)]))
+        """Adds up a batch's losses, and of how many tokens or preferences they are."""
+        losses = self._losses(batch)
+        count = len(batch.targets) if self.objective == "sft" else batch.counted.sum() / 2
+        self._validated.append(torch.stack([losses.double().sum(), torch.as_tensor(count, device=losses.device).double()]))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the loss over all validation lessons, each token counted once."""
+        """Log the mean loss over all validation lessons, each token or preference counted once."""
         if not self._validated:
             return
         total = self.trainer.strategy.reduce(torch.stack(self._validated).sum(dim=0), reduce_op="sum")
@@ -128,7 +150,6 @@ class RewriterModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW on the adapter; the rate rises in a line, then falls along a cosine to 0."""
-        assert self.model is not None
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         fused = all(parameter.is_cuda for parameter in trained)
         optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay, fused=fused)
@@ -148,15 +169,43 @@ class RewriterModule(LightningModule):
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another adapter; Lightning would pass over what it does not find."""
+        """Refuse a checkpoint of another adapter, as Lightning would pass over what it does not find.
+
+        Its count of micro-batches is put right where there are now more or fewer processes than when it was written.
+        """
         own = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         if own != set(checkpoint["state_dict"]):
             raise WeightsError("the checkpoint is of another adapter: its layers are not this one's")
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        more = checkpoint["global_step"] * self.trainer.accumulate_grad_batches - progress["current"]["processed"]
+        for counts in (progress["current"], progress["total"]):
+            counts.update({name: count + more for name, count in counts.items()})
 
-    def _causal(self) -> Any:
-        """The base model with the adapter's layers in it."""
-        assert self.model is not None
-        return self.model.get_base_model()
+    def _losses(self, batch: Batch) -> Tensor:
+        """The losses of a batch's answer tokens or, of preferences, of these."""
+        assert self.answers is not None
+        if self.objective == "sft":
+            return cast(Tensor, self.answers(batch))
+        with torch.no_grad(), self._as_reference():
+            reference = self.answers(batch)
+        losses, _ = preference_losses(self.answers(batch), reference, batch, self.beta)
+        return losses
+
+    @contextmanager
+    def _as_reference(self) -> Iterator[None]:
+        """The model as the training found it, without dropout."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            if self.adapter is None:
+                with self.model.disable_adapter():
+                    yield
+            else:
+                self.model.set_adapter(_REFERENCE)
+                yield
+                self.model.set_adapter("default")
+        finally:
+            self.model.train(training)
 
     def _reseed(self, index: int) -> None:
         """Dropout depends on seed, micro-batch and process, not on what came before."""

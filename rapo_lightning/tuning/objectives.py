@@ -1,23 +1,51 @@
-"""What is minimised: the cross-entropy of the answers' tokens, with the vocabulary's logits of those tokens alone."""
+"""What is minimised: the answers' cross-entropy (SFT), or how little a better answer is preferred to a worse one (DPO).
+
+Both need the vocabulary's logits for the answers' tokens alone.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, logsigmoid
 from torch.utils.checkpoint import checkpoint
 
 from rapo_lightning.tuning.tokens import Batch
 
 if TYPE_CHECKING:
+    from peft import PeftModel
+    from torch.distributed.device_mesh import DeviceMesh
     from transformers import PreTrainedModel
 
-__all__ = ["answer_losses"]
+__all__ = ["Answers", "answer_losses", "preference_losses"]
 
 #: Answer tokens whose logits are held at once; a vocabulary of 128 k makes 1 GB of them.
 _CHUNK = 2048
+
+
+@final
+class Answers(torch.nn.Module):
+    """An adapted model as one module whose forward pass is `answer_losses`, so that strategies can wrap it whole."""
+
+    def __init__(self, model: PeftModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> Tensor:
+        """See `answer_losses`."""
+        causal: Any = self.model.get_base_model()  # with the adapter's layers in it
+        return answer_losses(causal, batch)
+
+    def shard(self, mesh: DeviceMesh) -> None:
+        """Spread the weights over the devices of ``mesh`` (FSDP2), each block by itself."""
+        from torch.distributed.fsdp import fully_shard
+
+        causal: Any = self.model.get_base_model()
+        for block in causal.get_decoder().layers:
+            fully_shard(block, mesh=mesh)
+        fully_shard(self, mesh=mesh)
 
 
 def answer_losses(model: PreTrainedModel, batch: Batch, chunk: int = _CHUNK) -> Tensor:
@@ -45,6 +73,22 @@ def answer_losses(model: PreTrainedModel, batch: Batch, chunk: int = _CHUNK) -> 
         else:
             parts.append(losses(hidden, targets))
     return torch.cat(parts)
+
+
+def preference_losses(losses: Tensor, reference: Tensor, batch: Batch, beta: float) -> tuple[Tensor, Tensor]:
+    """DPO's loss of each preference (arXiv 2305.18290, equation 7) and the margin of its implicit rewards, (B / 2,) each.
+
+    Args:
+        losses: `answer_losses` of the model that is trained, (A,).
+        reference: the same of the model that it started from.
+        batch: the better answers first, then the worse ones. A preference that fills up a share has loss and margin 0.
+        beta: how dear it is to move away from the reference.
+    """
+    gains = torch.zeros_like(batch.counted).index_add(0, batch.rows, reference - losses)  # log ratios of whole answers
+    better, worse = gains.chunk(2)
+    margins = beta * (better - worse)
+    counted = batch.counted.chunk(2)[0]
+    return -logsigmoid(margins) * counted, margins * counted
 
 
 def _scale(config: Any) -> Any:

@@ -15,7 +15,7 @@ from rapo_lightning.language.chat_format import ChatFormat
 from rapo_lightning.tuning.forms import Lesson
 from rapo_lightning.types import Failure
 
-__all__ = ["Batch", "TokenLesson", "collate", "tokenise"]
+__all__ = ["Batch", "TokenLesson", "Unit", "collate", "tokenise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,22 @@ class TokenLesson:
         return len(self.ids) - self.start
 
 
+#: What a batch is made of: one lesson or, for a preference, the better answer's and the worse one's.
+Unit = tuple[TokenLesson, ...]
+
+
 @dataclass(slots=True)
 class Batch:
     """Some lessons as tensors. B lessons, L tokens of the longest, A answer tokens of all.
 
     Attributes:
-        ids: (B, L), padded on the right, where causal attention never looks.
+        ids: (B, L), padded on the right, where causal attention never looks. Of preferences first all better answers, then the
+            worse ones in the same order.
         places: (A,) where the answers' tokens are told from: indices into ids.flatten(), each one before the token.
         targets: (A,) the answers' tokens.
         rows: (A,) the lesson of each.
-        total: answer tokens of the whole step, over all micro-batches and processes.
+        counted: (B,) 1.0; 0.0 of a lesson without an answer, which fills up a share.
+        total: over all micro-batches and processes of the step: answer tokens or, of preferences, these.
         tokens: of the lessons, padding aside.
     """
 
@@ -48,6 +54,7 @@ class Batch:
     places: Tensor
     targets: Tensor
     rows: Tensor
+    counted: Tensor
     total: int
     tokens: int
 
@@ -60,26 +67,33 @@ class Batch:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        ids, places, targets, rows = map(change, (self.ids, self.places, self.targets, self.rows))
-        return replace(self, ids=ids, places=places, targets=targets, rows=rows)
+        tensors = (self.ids, self.places, self.targets, self.rows, self.counted)
+        ids, places, targets, rows, counted = map(change, tensors)
+        return replace(self, ids=ids, places=places, targets=targets, rows=rows, counted=counted)
 
 
-def tokenise(lessons: Iterable[Lesson], format: ChatFormat, longest: int) -> tuple[list[TokenLesson], dict[str, int]]:
-    """The lessons in a model's chat format, and how many were left out, by reason: a cut answer would teach to stop early."""
-    tokens, out = [], Counter[str]()
-    for conversation, answer in lessons:
-        encoded = format.encode_lesson(conversation, answer)
-        if isinstance(encoded, Failure):
-            out[encoded.error] += 1
-        elif len(encoded[0]) + len(encoded[1]) > longest:
+def tokenise(lessons: Iterable[Sequence[Lesson]], format: ChatFormat, longest: int) -> tuple[list[Unit], dict[str, int]]:
+    """Units of lessons in a model's chat format, and how many were left out, by reason.
+
+    A unit with a lesson of more than ``longest`` tokens is left out: a cut answer would teach to stop early.
+    """
+    units, out = [], Counter[str]()
+    for group in lessons:
+        encoded = [format.encode_lesson(conversation, answer) for conversation, answer in group]
+        if failures := [one.error for one in encoded if isinstance(one, Failure)]:
+            out[failures[0]] += 1
+            continue
+        unit = tuple(TokenLesson((*head, *answer), len(head)) for head, answer in encoded)  # type: ignore[misc]
+        if max(len(lesson.ids) for lesson in unit) > longest:
             out[f"more than {longest} tokens"] += 1
         else:
-            tokens.append(TokenLesson((*encoded[0], *encoded[1]), len(encoded[0])))
-    return tokens, dict(out)
+            units.append(unit)
+    return units, dict(out)
 
 
-def collate(lessons: Sequence[TokenLesson], pad: int, total: int) -> Batch:
-    """One batch; ``total`` as in `Batch`."""
+def collate(units: Sequence[Unit], pad: int, total: int) -> Batch:
+    """One batch of units of one size; ``total`` as in `Batch`."""
+    lessons = [lesson for part in zip(*units, strict=True) for lesson in part]
     width = max(len(lesson.ids) for lesson in lessons)
     ids = np.full((len(lessons), width), pad, np.int64)
     places: list[Any] = []
@@ -94,6 +108,7 @@ def collate(lessons: Sequence[TokenLesson], pad: int, total: int) -> Batch:
         places=torch.from_numpy(np.concatenate(places)),
         targets=torch.from_numpy(np.concatenate(targets)),
         rows=torch.from_numpy(rows),
+        counted=torch.tensor([float(lesson.answer > 0) for lesson in lessons]),
         total=total,
         tokens=sum(len(lesson.ids) for lesson in lessons),
     )

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import Callback, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 from rapo_lightning.errors import ConfigError
 from rapo_lightning.positions import Positions
@@ -48,6 +50,8 @@ def make_trainer(
 ) -> Trainer:
     """A Trainer for ``steps`` steps that keeps its state now and then and, if it ``validates``, every ``interval``, the best one.
 
+    ``trainer.strategy`` may be any of Lightning's, or ``fsdp2``: weights spread over all devices.
+
     Checkpoints lie in ``folder/checkpoints``: ``step-N.ckpt`` to go on from, ``best-N.ckpt`` of the least validation loss.
 
     Raises:
@@ -69,6 +73,9 @@ def make_trainer(
     given = {**_DEFAULTS, "default_root_dir": str(folder), **config.trainer}
     if not validates:
         given["limit_val_batches"] = 0
+    if given.get("strategy") == "fsdp2":
+        processes = _devices(given["devices"]) * int(given.get("num_nodes", 1))
+        given["strategy"] = ModelParallelStrategy(processes, tensor_parallel_size=1, save_distributed_checkpoint=False)
     given["log_every_n_steps"] = min(steps, int(given["log_every_n_steps"]))
     try:
         return Trainer(
@@ -83,3 +90,12 @@ def make_trainer(
         )
     except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
         raise ConfigError(positions.problem(("trainer",), " ".join(str(error).split()))) from error
+
+
+def _devices(given: Any) -> int:
+    """How many devices of one node ``trainer.devices`` means."""
+    if isinstance(given, list):
+        return len(given)
+    if isinstance(given, int | str) and str(given).isdigit():
+        return int(given)
+    return max(1, torch.cuda.device_count())

@@ -35,30 +35,34 @@ def test_refine_is_asked_as_the_refiner_asks() -> None:
     model = Listening()
     ChatRefiner(model, style="wan", max_words=50).augment([Prompt.of(PAIR.prompt)])
     form = RefineForm(task="refine", style="wan", max_words=50)
-    assert teacher(form)(PAIR) == [(model.asked[0], PAIR.completion)]
-    assert teacher(RefineForm(task="refine", style="wan"))(PAIR) != teacher(form)(PAIR)
+    assert teacher(form, "sft")(PAIR) == [((model.asked[0], PAIR.completion),)]
+    assert teacher(RefineForm(task="refine", style="wan"), "sft")(PAIR) != teacher(form, "sft")(PAIR)
+    better, worse = teacher(form, "dpo")(PAIR)[0]
+    assert (better, worse) == ((model.asked[0], PAIR.completion), (model.asked[0], PAIR.rejected))
 
 
 def test_refactor_is_asked_as_stage_one_asks() -> None:
     model = Listening()
     template = Template.load("refactor")
     refactor([PAIR.prompt], "Short.", template, Asking(model=model, max_new_tokens=9, seed=0))
-    (lesson,) = teacher(RefactorForm(task="refactor", style="Short."))(PAIR)
+    ((lesson,),) = teacher(RefactorForm(task="refactor", style="Short."), "sft")(PAIR)
     assert [list(lesson[0]), lesson[1]] == [model.asked[0], PAIR.completion]
 
 
 def test_refactor_tells_the_style_that_lies_with_a_graph(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no captions' style"):
-        teacher(RefactorForm(task="refactor", graph=str(tmp_path)))
+        teacher(RefactorForm(task="refactor", graph=str(tmp_path)), "sft")
 
 
 def test_select_is_asked_in_both_orders() -> None:
     model = Listening()
     LLMSelector(model).select([Prompt.of(PAIR.prompt)], [[PAIR.completion, str(PAIR.rejected)]])
-    lessons = teacher(SelectForm(task="select"))(PAIR)
-    assert [(list(asked), answer) for asked, answer in lessons] == list(zip(model.asked, "AB", strict=True))
+    lessons = teacher(SelectForm(task="select"), "sft")(PAIR)
+    assert [(list(asked), answer) for ((asked, answer),) in lessons] == list(zip(model.asked, "AB", strict=True))
     with pytest.raises(InputError, match="without a rejected text"):
-        teacher(SelectForm(task="select"))(PromptPair(prompt="a", completion="b"))
+        teacher(SelectForm(task="select"), "sft")(PromptPair(prompt="a", completion="b"))
+    with pytest.raises(ConfigError, match="taught by sft"):
+        teacher(SelectForm(task="select"), "dpo")
 
 
 def test_a_style_or_a_graph_but_not_both() -> None:

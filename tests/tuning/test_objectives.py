@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from rapo_lightning.tuning.objectives import answer_losses
+from rapo_lightning.tuning.objectives import answer_losses, preference_losses
 from rapo_lightning.tuning.tokens import TokenLesson, collate
 from tests.tiny_language import FAMILIES, save_chat_model
 
 LESSONS = [TokenLesson((5, 6, 7, 8, 9), 2), TokenLesson((11, 12, 13), 1), TokenLesson(tuple(range(20, 33)), 9)]
+UNITS = [(lesson,) for lesson in LESSONS]
 
 
 def plain(model: torch.nn.Module, lesson: TokenLesson) -> list[float]:
@@ -27,8 +29,8 @@ def test_losses_are_those_of_the_answers_tokens(tmp_path: Path, family: str) -> 
     model = AutoModelForCausalLM.from_pretrained(save_chat_model(tmp_path / family, family)).eval()
     with torch.no_grad():
         expected = [loss for lesson in LESSONS for loss in plain(model, lesson)]
-        found = answer_losses(model, collate(LESSONS, pad=0, total=7))
-        other_pad = answer_losses(model, collate(LESSONS, pad=3, total=7))
+        found = answer_losses(model, collate(UNITS, pad=0, total=7))
+        other_pad = answer_losses(model, collate(UNITS, pad=3, total=7))
     assert found.tolist() == pytest.approx(expected, abs=1e-4)
     assert torch.equal(found, other_pad), "padding is never looked at"
 
@@ -38,7 +40,7 @@ def test_chunks_change_nothing(tmp_path: Path) -> None:
     gradients = []
     for chunk in (2, 100):
         model.zero_grad()
-        losses = answer_losses(model, collate(LESSONS, pad=0, total=7), chunk)
+        losses = answer_losses(model, collate(UNITS, pad=0, total=7), chunk)
         losses.sum().backward()
         gradients.append([parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None])
     for a, b in zip(*gradients, strict=True):
@@ -48,7 +50,7 @@ def test_chunks_change_nothing(tmp_path: Path) -> None:
 def test_a_lesson_without_an_answer_counts_nothing(tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(save_chat_model(tmp_path / "base")).eval()
     with torch.no_grad():
-        assert answer_losses(model, collate([TokenLesson((1, 2, 3), 3)], pad=0, total=0)).shape == (0,)
+        assert answer_losses(model, collate([(TokenLesson((1, 2, 3), 3),)], pad=0, total=0)).shape == (0,)
 
 
 def test_gemmas_cap_on_logits_is_kept() -> None:
@@ -69,5 +71,21 @@ def test_gemmas_cap_on_logits_is_kept() -> None:
     model = Gemma2ForCausalLM(config).eval()
     with torch.no_grad():
         expected = [loss for lesson in LESSONS for loss in plain(model, lesson)]
-        found = answer_losses(model, collate(LESSONS, pad=0, total=7)).tolist()
+        found = answer_losses(model, collate(UNITS, pad=0, total=7)).tolist()
     assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_preferences_are_dpos_loss_written_out(tmp_path: Path) -> None:
+    policy = AutoModelForCausalLM.from_pretrained(save_chat_model(tmp_path / "policy", seed=1)).eval()
+    reference = AutoModelForCausalLM.from_pretrained(save_chat_model(tmp_path / "reference", seed=2)).eval()
+    units = [(LESSONS[0], LESSONS[1]), (LESSONS[2], LESSONS[0]), (TokenLesson((1, 2), 2), TokenLesson((1, 2), 2))]
+    batch = collate(units, pad=0, total=2)
+    with torch.no_grad():
+        losses, margins = preference_losses(answer_losses(policy, batch), answer_losses(reference, batch), batch, beta=0.3)
+
+        def log_ratio(lesson: TokenLesson) -> float:
+            return sum(plain(reference, lesson)) - sum(plain(policy, lesson))
+
+        expected = [0.3 * (log_ratio(better) - log_ratio(worse)) for better, worse in units[:2]]
+    assert margins.tolist() == pytest.approx([*expected, 0.0], abs=1e-4)
+    assert losses.tolist() == pytest.approx([*(math.log1p(math.exp(-margin)) for margin in expected), 0.0], abs=1e-4)

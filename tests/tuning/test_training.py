@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from rapo_lightning.training import Trained, train
 from rapo_lightning.tuning import callbacks
 from rapo_lightning.tuning.callbacks import Progressed
 from rapo_lightning.types import ModelReference, Reply
+from tests.house.modules import ROOT
 from tests.tiny_language import FAMILIES, save_chat_model
 from tests.tuning.tiny_training import save_pairs, save_training
 
@@ -174,3 +178,52 @@ def test_without_validation_the_last_step_is_exported(tmp_path: Path) -> None:
     trained = train(path, out=tmp_path / "run")
     assert trained.summary["exported_step"] == trained.summary["steps"]
     assert trained.summary["validation_loss"] is None
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_dpo_prefers_the_better_answers(tmp_path: Path, goes_on: bool) -> None:
+    """From the base alone, and from an adapter, which then is the reference."""
+    start = train(save_training(tmp_path, epochs=2), out=tmp_path / "sft")
+    adapter = str(adapter_of(start)) if goes_on else None
+    path = save_training(tmp_path, objective="dpo", adapter=adapter, optimizer={"learning_rate": 0.01}, epochs=3)
+    save_pairs(tmp_path / "pairs.jsonl", rejected=True)
+    told: list[Progressed] = []
+    trained = train(path, out=tmp_path / "dpo", listen=told.append)
+    assert told[0].loss == pytest.approx(math.log(2), abs=1e-4), "nothing is preferred at first"
+    assert trained.summary["validation_loss"] < 0.6
+    assert len(weights(trained)) == len(weights(start)), "the reference is not exported"
+
+
+def run_command(path: Path, out: Path, *more: str) -> dict[str, Any]:
+    """``rapo train`` in processes of its own."""
+    command = [sys.executable, str(ROOT / "cli.py"), "train", str(path), "--out", str(out), "--json", *more]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=path.parent)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def assert_same(found: dict[str, Any], expected: Trained) -> None:
+    assert found["validation_loss"] == pytest.approx(expected.summary["validation_loss"], abs=1e-4)
+    trained = Trained(folder=Path(found["folder"]), adapter=Path(found["adapter"]), summary={})
+    for name, value in weights(expected).items():
+        torch.testing.assert_close(weights(trained)[name], value, atol=1e-4, rtol=0)
+
+
+def test_a_training_goes_on_in_more_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in one process, continued in two that the command line starts: the same adapter in the end."""
+    path = save_training(tmp_path, micro_batch_size=2)
+    whole = train(path, out=tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 7)
+        train(path, out=tmp_path / "run")
+    with pytest.raises(ConfigError, match="holds an optimizer's state of another kind; go on with one that does not shard"):
+        train(path, out=tmp_path / "run", overrides=["trainer.strategy=fsdp2"])
+    found = run_command(path, tmp_path / "run", "--set", "trainer.strategy=ddp", "--devices", "2")
+    assert_same(found, whole)
+
+
+def test_sharded_weights_learn_the_same(tmp_path: Path) -> None:
+    path = save_training(tmp_path, micro_batch_size=2)
+    found = run_command(path, tmp_path / "run", "--set", "trainer.strategy=fsdp2", "--devices", "2")
+    assert_same(found, train(path, out=tmp_path / "whole"))

@@ -1,0 +1,97 @@
+"""``rapo pairs`` on real run folders: files in TRL's columns, a card, no prompt on both sides, clear refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import app
+from rapo_lightning import records
+from rapo_lightning.errors import InputError
+from rapo_lightning.pairing import write_pairs
+from rapo_lightning.tuning.pair_files import read_pairs
+from rapo_lightning.types import Candidate, Feedback, Prompt
+
+
+def save_run(folder: Path, prompts: int = 40, gain: float = 0.5) -> Path:
+    """A finished run in which every rewrite is better by ``gain``."""
+    folder.mkdir(parents=True)
+    asked = [Prompt.of(f"ball {number} of {folder.name}") for number in range(prompts)]
+    records.write(folder / "prompts.jsonl", asked)
+    rows = []
+    for prompt in asked:
+        tried = [
+            Candidate(
+                id=name,
+                prompt_id=prompt.id,
+                round=round,
+                text=text,
+                origin="rewrite" if round else "user",
+                feedback=(Feedback(judge="alignment", score=reward, seed=1),),
+                reward=reward,
+            )
+            for round, name, text, reward in (
+                (0, "r0", prompt.text, 0.25),
+                (1, "r1", f"a clip of {prompt.text}", 0.25 + gain),
+            )
+        ]
+        records.append(folder / "candidates-0.jsonl", *tried)
+        rows.append({"id": prompt.id, "candidate": "r1"})
+    (folder / "best.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (folder / "run.json").write_text(json.dumps({"status": "done", "config_hash": "abc"}))
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_runs_become_files_that_training_reads(tmp_path: Path) -> None:
+    runs = [save_run(tmp_path / "one"), save_run(tmp_path / "two", 20)]
+    made = write_pairs(runs, tmp_path / "pairs", margin=0.1, validation=0.2)
+    assert (made["pairs"], made["preferences"], made["mean_gain"]) == (60, 60, 0.5)
+    files = {name: rows(tmp_path / "pairs" / f"{name}.jsonl") for name in made["files"]}
+    assert {name: len(found) for name, found in files.items()} == made["files"]
+    assert set(files["train"][0]) == {"prompt", "completion", "gain"}
+    assert set(files["preferences-train"][0]) == {"prompt", "chosen", "rejected", "gain"}
+    sides = [
+        {row["prompt"] for row in files[f"{kind}{side}"]} for side in ("train", "validation") for kind in ("", "preferences-")
+    ]
+    assert sides[0] == sides[1]
+    assert sides[2] == sides[3]
+    assert 4 <= len(sides[2]) <= 24
+    assert not sides[0] & sides[2]
+    assert read_pairs(tmp_path / "pairs/preferences-train.jsonl")[0].rejected == files["preferences-train"][0]["rejected"]
+    assert "60 pairs with a mean gain of" in (tmp_path / "pairs/README.md").read_text()
+
+
+def test_parquet_holds_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    write_pairs([save_run(tmp_path / "one")], tmp_path / "pairs", margin=0.1, parquet=True)
+    assert read_pairs(tmp_path / "pairs/train.parquet") == read_pairs(tmp_path / "pairs/train.jsonl")
+
+
+def test_nothing_to_learn_says_why(tmp_path: Path) -> None:
+    run = save_run(tmp_path / "one", gain=0.05)
+    with pytest.raises(InputError, match=r"nothing to learn from: gain within the margin \(40\)"):
+        write_pairs([run], tmp_path / "pairs", margin=0.1)
+    assert not (tmp_path / "pairs").exists()
+    with pytest.raises(InputError, match=r"no run\.json there"):
+        write_pairs([tmp_path], tmp_path / "pairs", margin=0.1)
+    (run / "best.jsonl").unlink()
+    with pytest.raises(InputError, match="no results yet"):
+        write_pairs([run], tmp_path / "pairs", margin=0.1)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    run = save_run(tmp_path / "one")
+    result = CliRunner().invoke(app, ["pairs", str(run), "--out", str(tmp_path / "pairs"), "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["pairs"] == 40
+    result = CliRunner().invoke(app, ["pairs", str(run), "--out", str(tmp_path / "pairs"), "--margin", "0.9"])
+    assert result.exit_code == 2
+    assert "gain within the margin (40)" in result.stderr
