@@ -17,6 +17,7 @@ import typer
 
 from rapo_lightning.commands.console import Allow, Config, Json, Offline, Out, Quiet, Set, command, end, progress
 from rapo_lightning.commands.data import data_app
+from rapo_lightning.commands.export import export
 from rapo_lightning.commands.graph import graph_app
 from rapo_lightning.commands.pairs import pairs
 from rapo_lightning.commands.rewrite import rewrite
@@ -41,6 +42,7 @@ app.add_typer(data_app, name="data")
 app.command()(rewrite)
 app.command()(pairs)
 app.command()(train)
+app.command()(export)
 
 
 @app.command()

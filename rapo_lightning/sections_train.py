@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from rapo_lightning.sections import Logger, Section, TrainerArguments
 
 __all__ = [
+    "CheckSection",
     "DataSection",
     "LoraSection",
     "OptimizerSection",
@@ -91,6 +92,18 @@ class OptimizerSection(Section):
     clip: float | None = Field(default=1.0, gt=0)
 
 
+class CheckSection(Section):
+    """What the model writes by itself at each validation, for the first ``prompts`` that are kept apart (0: nothing).
+
+    ``optimize``: a configuration of ``rapo optimize`` whose generator and judges render and score the texts.
+    """
+
+    prompts: int = Field(default=16, ge=0)
+    optimize: str | None = None
+    max_words: int = Field(default=120, ge=1)
+    max_new_tokens: int = Field(default=256, ge=1)
+
+
 class TrainConfig(Section):
     """One run of ``rapo train``.
 
@@ -114,13 +127,14 @@ class TrainConfig(Section):
     batch_size: int = Field(default=32, ge=1)
     micro_batch_size: int = Field(default=8, ge=1)
     gradient_checkpointing: bool = False
+    check: CheckSection = CheckSection()
     validate_every: int = Field(default=100, ge=1)
     save_every: int = Field(default=100, ge=1)
     seed: int = Field(default=0, ge=0)
     trainer: TrainerArguments = Field(default_factory=dict)
     logger: Logger | None = "csv"
 
-    @field_validator("lora", "optimizer", "trainer", mode="before")
+    @field_validator("check", "lora", "optimizer", "trainer", mode="before")
     @classmethod
     def _empty(cls, value: object) -> object:
         return {} if value is None else value

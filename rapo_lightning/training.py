@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from rapo_lightning.errors import ConfigError, WeightsError
 from rapo_lightning.interruption import StopSignals
-from rapo_lightning.launching import launched, plain_lightning
-from rapo_lightning.positions import Positions
+from rapo_lightning.launching import launched
 from rapo_lightning.processes import RUN_FOLDER, is_first
 from rapo_lightning.run_folder import await_run, choose, opened, read_run, update_run
 from rapo_lightning.run_log import run_log
-from rapo_lightning.sections_train import RefactorForm, TrainConfig
+from rapo_lightning.sections_train import TrainConfig
 from rapo_lightning.session import hardware
 from rapo_lightning.settings import load, resolved
-from rapo_lightning.weights import locate
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -74,10 +72,11 @@ def train(
     """
     with StopSignals() as signals:
         # 1. What can be refused without weights: configuration, pairs, their tokens, the Trainer.
+        from rapo_lightning.training_parts import placed, prepare
         from rapo_lightning.tuning.lessons import gather
 
         written, positions = load(path, TrainConfig, overrides, allow)
-        config = _placed(written, positions)
+        config = placed(written, positions)
         lessons = gather(config)
         values = resolved(written, allow) | {"lessons": lessons.hash}
         if is_first():
@@ -86,7 +85,7 @@ def train(
                 return Trained(folder=out, adapter=out / "adapter", summary=done)
         else:
             out = Path(given) if (given := os.environ.get(RUN_FOLDER)) else await_run(out, values)
-            trainer, module, data = _prepare(config, positions, lessons, out, signals, None)
+            trainer, module, data = prepare(config, positions, lessons, out, signals, None)
             return _fit(trainer, module, data, written, lessons, out, signals)
 
         # 2. The training: the first process has the folder to itself, the others join it there.
@@ -94,105 +93,11 @@ def train(
             opened(out, values, [], config_file=path, command=command, allow=allow, force=force) as folder,
             run_log(folder, 0, echo=echo),
         ):
-            trainer, module, data = _prepare(config, positions, lessons, folder, signals, listen)
+            trainer, module, data = prepare(config, positions, lessons, folder, signals, listen)
             update_run(folder, hardware=hardware(trainer), data=lessons.counts())
             if started is not None:
                 started(lessons, module.steps)
             return _fit(trainer, module, data, written, lessons, folder, signals)
-
-
-def _placed(config: TrainConfig, positions: Positions) -> TrainConfig:
-    """The configuration with its weights located and its files absolute."""
-    problems = []
-    values: dict[str, Any] = {}
-    for name in ("model", "adapter"):
-        if (reference := getattr(config, name)) is not None:
-            try:
-                values[name] = locate(reference, positions.folder)
-            except WeightsError as error:
-                problems.append(positions.problem((name,), str(error)))
-    files = {"train": config.data.train}
-    if isinstance(config.data.validation, list):
-        files["validation"] = config.data.validation
-    absolute = {name: [str(Path(positions.folder) / file) for file in listed] for name, listed in files.items()}
-    for name, listed in absolute.items():
-        problems += [
-            positions.problem(("data", name, number), f"{file}: no such file")
-            for number, file in enumerate(listed)
-            if not Path(file).is_file()
-        ]
-    if isinstance(config.form, RefactorForm) and config.form.graph is not None:
-        graph = str(Path(positions.folder) / config.form.graph)
-        values["form"] = config.form.model_copy(update={"graph": graph})
-    if problems:
-        raise ConfigError(problems)
-    return config.model_copy(update={**values, "data": config.data.model_copy(update=absolute)})
-
-
-def _prepare(
-    config: TrainConfig,
-    positions: Positions,
-    lessons: Lessons,
-    folder: Path,
-    signals: StopSignals,
-    listen: Callable[[Progressed], None] | None,
-) -> tuple[Trainer, RewriterModule, LessonData]:
-    import numpy as np
-
-    from rapo_lightning.tracking import build_logger, check_logger, run_id
-    from rapo_lightning.tuning.batches import BatchPlan, accumulation, schedule
-    from rapo_lightning.tuning.data import LessonData
-    from rapo_lightning.tuning.module import RewriterModule
-    from rapo_lightning.tuning.trainer import make_trainer
-
-    steps, interval = schedule(len(lessons.learn), config.batch_size, config.epochs, config.validate_every)
-    check_logger(config.logger, positions)
-    logger = build_logger(config.logger, folder, run_id=read_run(folder).get("tracking_id")) if is_first() else None
-    if (tracked := run_id(logger)) is not None:
-        update_run(folder, tracking_id=tracked)
-    with plain_lightning():
-        trainer = make_trainer(
-            config,
-            folder,
-            steps=steps,
-            interval=interval,
-            validates=bool(lessons.validate),
-            stop=lambda: signals.asked,
-            take_over=signals.take_over,
-            logger=logger or False,
-            listen=listen,
-            positions=positions,
-        )
-    try:
-        micro_batches, size = accumulation(config.batch_size, config.micro_batch_size, trainer.world_size)
-    except ConfigError as error:
-        raise ConfigError([positions.problem(("batch_size",), problem) for problem in error.problems]) from error
-    trainer.accumulate_grad_batches = micro_batches
-    trainer.val_check_interval = interval * micro_batches
-    lengths = np.array([max(len(lesson.ids) for lesson in unit) for unit in lessons.learn])
-    data = LessonData(
-        lessons.learn,
-        lessons.validate,
-        pad=0,
-        plan=BatchPlan(lengths=lengths, batch_size=config.batch_size, steps=steps, seed=config.seed),
-        micro_batches=micro_batches,
-        validation_batch=size,
-    )
-    module = RewriterModule(
-        base=config.model,
-        steps=steps,
-        adapter=config.adapter,
-        dtype=config.dtype,
-        objective=config.objective,
-        beta=config.beta,
-        lora_options=config.lora.model_dump(mode="json"),
-        learning_rate=config.optimizer.learning_rate,
-        warmup=config.optimizer.warmup,
-        weight_decay=config.optimizer.weight_decay,
-        gradient_checkpointing=config.gradient_checkpointing,
-        seed=config.seed,
-    )
-    return trainer, module, data
 
 
 def _fit(

@@ -63,6 +63,13 @@ class HuggingFaceChat:
         self._device: torch.device | str = "cpu"
         self._loaded: LoadedModel | None = None
 
+    @classmethod
+    def around(cls, loaded: LoadedModel, device: torch.device | str, batch_size: int = 16) -> HuggingFaceChat:
+        """A chat model of weights that are loaded already, on this device; they are used as they are at each call."""
+        chat = cls(ModelReference(""), batch_size=batch_size)
+        chat._loaded, chat._device = loaded, device
+        return chat
+
     def to(self, device: torch.device | str) -> HuggingFaceChat:
         """Use this device from now on; weights already loaded move there."""
         self._device = device

@@ -67,7 +67,7 @@ def _card(config: TrainConfig, training: Mapping[str, Any]) -> str:
     data, lines = training["data"], []
     lines += [
         "---",
-        f"base_model: {lora.base_name(config.model)}",
+        f"base_model: {lora.split(config.model)[0]}",
         "library_name: peft",
         "tags: [lora, text-to-video, prompt]",
         "---",

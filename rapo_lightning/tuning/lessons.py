@@ -23,13 +23,14 @@ __all__ = ["Lessons", "gather"]
 class Lessons:
     """What is learned from: units of lessons to ``learn`` and to ``validate`` on, and of how many pairs they are.
 
-    ``repeated`` pairs were passed over; ``out``: how many units were left out, by reason.
+    ``held_out`` are the pairs to validate on; ``repeated`` pairs were passed over, ``out`` units, by reason, left out.
     """
 
     learn: Sequence[Unit]
     validate: Sequence[Unit]
     pairs: int
     validation_pairs: int
+    held_out: Sequence[PromptPair] = ()
     repeated: int = 0
     out: Mapping[str, int] = field(default_factory=dict)
 
@@ -86,6 +87,7 @@ def gather(config: TrainConfig) -> Lessons:
         validate=validated,
         pairs=len(learn),
         validation_pairs=len(validate),
+        held_out=validate,
         repeated=len(given) - len(pairs),
         out=out,
     )

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from rapo_lightning.errors import WeightsError
 from rapo_lightning.language import adapter as lora
-from rapo_lightning.language.loading import load_model
+from rapo_lightning.language.loading import LoadedModel, load_model
 from rapo_lightning.tuning.objectives import Answers, preference_losses
 from rapo_lightning.tuning.tokens import Batch
 
@@ -51,7 +51,8 @@ class RewriterModule(LightningModule):
         seed: of the adapter's first weights and of dropout.
 
     Logs ``loss`` and ``learning_rate`` every ``log_every_n_steps``, and ``validation_loss``: nats a token or, by DPO, a
-    preference. ``losses`` are those that this session logged, by their step.
+    preference. ``losses`` are those that this session logged, by their step; ``loaded`` is
+    the base with the adapter's layers and the chat format, once it is configured.
     """
 
     strict_loading = False  # the frozen weights are not in a checkpoint
@@ -80,6 +81,7 @@ class RewriterModule(LightningModule):
         self.gradient_checkpointing = gradient_checkpointing
         self.seed = seed
         self.answers: Answers | None = None
+        self.loaded: LoadedModel | None = None
         self.losses: dict[int, float] = {}
         self._told: list[Tensor] = []
         self._validated: list[Tensor] = []
@@ -107,7 +109,7 @@ class RewriterModule(LightningModule):
         if self.gradient_checkpointing:
             model.enable_input_require_grads()
             model.gradient_checkpointing_enable({"use_reentrant": False})
-        self.answers = Answers(model)
+        self.answers, self.loaded = Answers(model), loaded
         if self.device_mesh is not None:
             self.answers.shard(self.device_mesh["data_parallel"])
 

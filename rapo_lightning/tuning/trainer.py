@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def make_trainer(
     stop: Callable[[], bool],
     take_over: Callable[[Trainer], None],
     logger: Any,
+    callbacks: Sequence[Callback],
     listen: Callable[[Progressed], None] | None,
     positions: Positions,
 ) -> Trainer:
@@ -57,19 +58,22 @@ def make_trainer(
     Raises:
         ConfigError: Lightning does not accept the ``trainer`` section, or it names what the training decides itself.
     """
-    if own := sorted(_OWN & config.trainer.keys()):
-        raise ConfigError([positions.problem(("trainer", name), "is decided by the rest of the configuration") for name in own])
+    if decided := sorted(_OWN & config.trainer.keys()):
+        raise ConfigError(
+            [positions.problem(("trainer", name), "is decided by the rest of the configuration") for name in decided]
+        )
     checkpoints = folder / "checkpoints"
     names: dict[str, Any] = {"dirpath": checkpoints, "auto_insert_metric_name": False}
-    callbacks: list[Callback] = [
+    own: list[Callback] = [
         LambdaCallback(on_train_start=lambda trainer, module: take_over(trainer)),
         # The first one's path is what comes back from forked processes.
         *([ModelCheckpoint(filename="best-{step}", monitor="validation_loss", **names)] if validates else ()),
         ModelCheckpoint(filename="step-{step}", every_n_train_steps=config.save_every, **names),
         StopWhenAsked(stop, checkpoints),
+        *callbacks,
     ]
     if listen is not None:
-        callbacks.append(Tell(listen))
+        own.append(Tell(listen))
     given = {**_DEFAULTS, "default_root_dir": str(folder), **config.trainer}
     if not validates:
         given["limit_val_batches"] = 0
@@ -86,7 +90,7 @@ def make_trainer(
             use_distributed_sampler=False,
             val_check_interval=interval,
             logger=logger,
-            callbacks=callbacks,
+            callbacks=own,
         )
     except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
         raise ConfigError(positions.problem(("trainer",), " ".join(str(error).split()))) from error

@@ -16,12 +16,16 @@ from rapo_lightning.parts import Builder
 from rapo_lightning.planning import model_references
 from rapo_lightning.protocols import LanguageModel, TextEncoder
 from rapo_lightning.sections import GraphConfig
+from rapo_lightning.sections_train import RefactorForm, TrainConfig
 from rapo_lightning.settings import build_optimize, load, load_optimize
+from rapo_lightning.tuning.forms import teacher
+from rapo_lightning.types import PromptPair
 from tests.house.modules import ROOT
 
 FILES = sorted((ROOT / "configs").rglob("*.y*ml"))
 OPTIMIZE = [path for path in FILES if path.parent.name == "optimize"]
 GRAPH = [path for path in FILES if path.parent.name == "graph"]
+TRAIN = [path for path in FILES if path.parent.name == "train"]
 
 
 def name(path: Path) -> str:
@@ -37,7 +41,8 @@ def opening(path: Path) -> list[str]:
 def test_every_configuration_is_of_a_kind_that_is_tested_here() -> None:
     assert OPTIMIZE
     assert GRAPH
-    assert [path for path in FILES if path not in [*OPTIMIZE, *GRAPH]] == []
+    assert TRAIN
+    assert [path for path in FILES if path not in [*OPTIMIZE, *GRAPH, *TRAIN]] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -45,10 +50,9 @@ def test_it_opens_with_what_it_is_and_the_command_that_runs_it(path: Path) -> No
     lines = opening(path)
     assert len(lines) >= 2
     commands = [shlex.split(line) for line in lines if line.startswith("rapo ")]
-    assert commands
+    assert any(name(path) in command for command in commands)
     for command in commands:
-        assert name(path) in command
-        done = CliRunner().invoke(app, [*command[1 : 3 if command[1] == "graph" else 2], "--help"])
+        done = CliRunner().invoke(app, [*command[1 : 3 if command[1] in ("graph", "data") else 2], "--help"])
         assert done.exit_code == 0
         assert [word for word in command if word.startswith("--") and word not in done.output] == []
 
@@ -85,6 +89,17 @@ def test_it_builds(path: Path) -> None:
     config, positions = load_optimize(path)
     parts = build_optimize(config, positions)
     assert parts.judges.keys() == config.judges.keys()
+
+
+@pytest.mark.parametrize("path", TRAIN, ids=name)
+def test_a_training_s_lessons_and_checks_can_be_made(path: Path) -> None:
+    config, positions = load(path, TrainConfig)
+    assert config.model.startswith("ckpt/") == (ROOT / config.model).is_dir()
+    pair = PromptPair(prompt="a red ball", completion="a large red ball", rejected="a ball")
+    if not isinstance(config.form, RefactorForm) or config.form.graph is None:
+        assert teacher(config.form, config.objective)(pair)
+    if config.check.optimize is not None:
+        load_optimize(Path(positions.folder) / config.check.optimize)
 
 
 @pytest.mark.parametrize("path", OPTIMIZE, ids=name)

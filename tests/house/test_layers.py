@@ -14,30 +14,28 @@ ROWS = {
     1: "protocols records config positions sections sections_train templates weights model_folders prompts video video_codecs",
     2: """retrieval retrieval.captions retrieval.captions.* retrieval.describe retrieval.exact retrieval.graph
           retrieval.graph_data retrieval.graph_data.* retrieval.growing retrieval.guard retrieval.identity retrieval.index
-          retrieval.phrases retrieval.refiner_styles retrieval.pictures retrieval.pictures.* retrieval.retrieve retrieval.segments retrieval.select
-          retrieval.store retrieval.style retrieval.words keeping
-          sspo sspo.ask sspo.budget sspo.evaluate sspo.guard sspo.log sspo.loop sspo.options sspo.progress sspo.propose
-          sspo.selection tuning tuning.pairs
-          shapes shapes.captions shapes.critique shapes.layout shapes.recognise shapes.render shapes.scene shapes.segment
-          shapes.verify""",
+          retrieval.merging retrieval.phrases retrieval.refiner_styles retrieval.pictures retrieval.pictures.*
+          retrieval.retrieve retrieval.segments retrieval.select retrieval.store retrieval.style retrieval.style_files
+          retrieval.words keeping sspo sspo.ask sspo.budget sspo.evaluate sspo.guard sspo.log sspo.loop sspo.options
+          sspo.progress sspo.propose sspo.selection tuning tuning.pairs shapes shapes.captions shapes.critique
+          shapes.layout shapes.recognise shapes.render shapes.scene shapes.segment shapes.verify""",
     3: """generators generators.* judges judges.* rewriters rewriters.* language language.* retrieval.augment
           retrieval.augmentation retrieval.refiners retrieval.steps""",
-    4: """sspo.data sspo.module tuning.batches tuning.callbacks tuning.data tuning.export tuning.forms tuning.lessons
-          tuning.module tuning.objectives tuning.pair_files tuning.refactor_data tuning.select_data tuning.tokens tuning.trainer
-          tracking tracking_wandb
-          shapes.card shapes.chat shapes.dataset shapes.fit shapes.gates shapes.generated shapes.judge_eyes
-          shapes.judge_lessons shapes.judge_model shapes.lessons shapes.script shapes.text_gates
-          shapes.tokens shapes.train_* shapes.verify_gates shapes.write_captions""",
-    5: """class_paths parts defaults settings workflows planning session results run_folder run_log environment interruption launching
-          processes terminal terminal_graph terminal_rewrite progress project doctor quickstart arms comparison report
-          report_* graphs graph_search graph_tools rewriting training_data training terminal_train
-          pairing""",
+    4: """sspo.data sspo.module tuning.batches tuning.callbacks tuning.checks tuning.data tuning.export tuning.forms
+          tuning.lessons tuning.module tuning.objectives tuning.pair_files tuning.refactor_data tuning.select_data
+          tuning.tokens tuning.trainer tracking tracking_wandb shapes.card shapes.chat shapes.dataset shapes.fit
+          shapes.gates shapes.generated shapes.judge_eyes shapes.judge_lessons shapes.judge_model shapes.lessons
+          shapes.script shapes.text_gates shapes.tokens shapes.train_* shapes.verify_gates shapes.write_captions""",
+    5: """class_paths parts defaults settings workflows planning session results run_folder run_log environment
+          interruption launching processes terminal terminal_graph terminal_rewrite progress project doctor quickstart
+          arms comparison report report_* graphs graph_search graph_tools rewriting training_data training training_parts
+          terminal_train pairing exporting""",
     6: "cli rapo_lightning commands commands.*",
 }
 HEAVY = {"torch", "lightning", "diffusers", "transformers", "peft", "wandb", "cv2", "av", "torchvision"}
 #: Which of the heavy libraries may be imported together with a module.
 MAY_START_WITH = {
-    "sspo.data sspo.module tuning.* tracking": {"torch", "lightning"},
+    "sspo.data sspo.module tuning.* tracking training_parts": {"torch", "lightning"},
     "shapes.*": {"torch"},
     "retrieval.*": {"torch"},
     "evaluation evaluation.*": {"torch"},

@@ -25,6 +25,7 @@ from rapo_lightning.retrieval.store import load_graph
 from rapo_lightning.types import CaptionPhrases, Prompt, Video
 from tests import contracts
 from tests.house.modules import ROOT
+from tests.tuning.run_folders import save_run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -55,6 +56,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = {"class_path": "rapo_lightning.language.FakeLanguageModel", "init_args": {"answers": answers}}
     (folder / "fakes.yaml").write_text(yaml.safe_dump({"encoder": encoder, "language_model": model}))
     (folder / "prompts.csv").write_text("prompt,locked\na red ball,ball\ntwo cats,\nrain on a roof,\n")
+    save_run(folder / "runs" / "quickstart")
     (code,) = (block for kind, block in BLOCKS if kind == "python")
     (folder / "brightness.py").write_text(code)
     return folder
@@ -85,6 +87,10 @@ def test_its_commands_run(reader: Path, command: str, monkeypatch: pytest.Monkey
         result = CliRunner().invoke(app, [*arguments, "--set", fake])
         assert result.exit_code == 0, result.output
         assert result.stdout.startswith(arguments[arguments.index("--prompt") + 1])
+    elif program == "rapo" and arguments[0] == "train":
+        result = CliRunner().invoke(app, [*arguments, "--set", "epochs=1", "--set", "check.prompts=0"])
+        assert result.exit_code == 0, result.output
+        assert Path(arguments[arguments.index("--out") + 1], "adapter", "adapter_model.safetensors").is_file()
     elif program == "rapo" and arguments[:2] == ["data", "select"]:
         result = CliRunner().invoke(app, [*arguments[:2], "--help"])
         assert result.exit_code == 0, "run with fakes by test_data_commands"

@@ -1,0 +1,81 @@
+"""What the model writes at a validation is read, rendered and judged; selections are counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rapo_lightning import records
+from rapo_lightning.errors import ConfigError
+from rapo_lightning.training import train
+from rapo_lightning.tuning.checks import Checked
+from rapo_lightning.types import Candidate
+from tests.tuning.tiny_training import save_pairs, save_training
+
+
+def checked(folder: Path) -> list[Checked]:
+    return list(records.read(folder / "checks.jsonl", Checked))
+
+
+def save_optimize(path: Path) -> Path:
+    """Fakes render and judge."""
+    part = {"generator": "generators.FakeGenerator", "rewriter": "rewriters.FakeRewriter"}
+    values: dict[str, Any] = {name: {"class_path": f"rapo_lightning.{cls}"} for name, cls in part.items()}
+    values["judges"] = {"alignment": {"class_path": "rapo_lightning.judges.FakeJudge"}}
+    path.write_text(json.dumps(values))
+    return path
+
+
+def test_texts_are_rendered_and_judged(tmp_path: Path) -> None:
+    save_optimize(tmp_path / "optimize.yaml")
+    check = {"prompts": 3, "optimize": "optimize.yaml", "max_new_tokens": 12}
+    path = save_training(tmp_path, check=check, data={"train": ["pairs.jsonl"], "validation": 0.15}, epochs=6)
+    train(path, out=tmp_path / "run")
+    first, *_, last = checked(tmp_path / "run")
+    assert (first.prompts, last.step) == (3, 40)
+    for one in (first, last):
+        candidates = list(records.read(tmp_path / f"run/checks/step-{one.step}/candidates.jsonl", Candidate))
+        shown = [c for c in candidates if c.videos]
+        assert len(candidates) == 3
+        assert one.usable == pytest.approx(len(shown) / 3)
+        assert all(c.error for c in candidates if not c.videos)
+        assert all(Path(video.path).is_file() for c in shown for video in c.videos)
+        if shown:
+            assert one.reward == pytest.approx(sum(c.reward or 0 for c in shown) / len(shown))
+    assert last.words is not None
+    assert last.words > 0
+
+
+def test_without_a_generator_texts_are_read_only(tmp_path: Path) -> None:
+    path = save_training(tmp_path, check={"prompts": 2, "max_words": 1}, epochs=1)
+    train(path, out=tmp_path / "run")
+    (one,) = checked(tmp_path / "run")
+    assert one.reward is None
+    assert one.usable is not None
+    assert not list((tmp_path / "run/checks").rglob("*.mp4"))
+
+
+def test_selections_are_counted_right_in_both_orders(tmp_path: Path) -> None:
+    path = save_training(tmp_path, form={"task": "select"}, data={"train": ["pairs.jsonl"], "validation": 0.1})
+    save_pairs(tmp_path / "pairs.jsonl", rejected=True)
+    train(path, out=tmp_path / "run")
+    assert all(one.right is not None and 0 <= one.right <= 1 and one.usable is None for one in checked(tmp_path / "run"))
+
+
+def test_two_processes_check_all_prompts_once(tmp_path: Path) -> None:
+    path = save_training(
+        tmp_path, check={"prompts": 3, "max_new_tokens": 8}, epochs=1, data={"train": ["pairs.jsonl"], "validation": 0.15}
+    )
+    train(path, out=tmp_path / "one")
+    train(path, out=tmp_path / "two", overrides=["trainer.devices=2", "trainer.strategy=ddp_fork"])
+    (one,), (two,) = checked(tmp_path / "one"), checked(tmp_path / "two")
+    assert (one.prompts, one.usable, one.words) == (two.prompts, two.usable, two.words)
+
+
+def test_a_wrong_configuration_of_the_checks_is_told_before_training(tmp_path: Path) -> None:
+    path = save_training(tmp_path, check={"optimize": "missing.yaml"})
+    with pytest.raises(ConfigError, match=r"missing\.yaml"):
+        train(path, out=tmp_path / "run")
