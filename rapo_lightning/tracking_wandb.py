@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from rapo_lightning.types import Trajectory
+from rapo_lightning.types import Candidate, Trajectory
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import WandbLogger
 
-__all__ = ["init_arguments", "log_artifacts", "log_results", "make"]
+__all__ = ["init_arguments", "log_adapter", "log_artifacts", "log_results", "log_texts", "make"]
 
 COLUMNS = ["id", "prompt", "best prompt", "reward before", "reward after", "round of best", "videos"]
 
@@ -98,9 +98,26 @@ def log_artifacts(
         run.log_artifact(dataset)
 
     for path in adapters:
-        adapter = Artifact(f"adapter-{re.sub(r'[^A-Za-z0-9_.-]+', '-', path.name)[:100]}", type="model")
-        adapter.add_dir(str(path))
-        run.log_artifact(adapter)
+        log_adapter(logger, path, path.name)
+
+
+def log_adapter(logger: WandbLogger, folder: Path, name: str) -> None:
+    """An adapter's folder as the artifact ``adapter-<name>``."""
+    from wandb import Artifact
+
+    adapter = Artifact(f"adapter-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:100]}", type="model")
+    adapter.add_dir(str(folder))
+    logger.experiment.log_artifact(adapter)
+
+
+def log_texts(logger: WandbLogger, candidates: Sequence[Candidate], *, step: int, max_videos: int) -> None:
+    """What a model wrote at a validation as a table, and ``max_videos`` of the videos as files."""
+    rows = [[one.prompt_id, one.text, one.reward, one.error] for one in candidates]
+    logger.log_table("checks", columns=["prompt", "text", "reward", "fault"], data=rows, step=step)
+    shown = [(one.text, one.videos[0].path) for one in candidates if one.videos][:max_videos]
+    if shown:
+        texts, paths = map(list, zip(*shown))
+        logger.log_video("checks/videos", paths, step=step, caption=texts, format=["mp4"] * len(paths))
 
 
 def _has_key(default_host: str) -> bool:

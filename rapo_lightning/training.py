@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -112,33 +113,43 @@ def _fit(
     from lightning.pytorch.strategies import ModelParallelStrategy
     from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
+    from rapo_lightning.tracking_tolerant import TolerantLogger
     from rapo_lightning.tuning.export import export_adapter
 
-    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
-        module.configure_model()  # weights come back from the processes into this one's
-    latest = _latest(folder)
-    sharded = isinstance(trainer.strategy, ModelParallelStrategy)
-    if latest and sharded != read_run(folder).get("sharded", False):
-        name = "fsdp2" if not sharded else "one that does not shard, e.g. ddp"
-        raise ConfigError(f"trainer.strategy: {latest} holds an optimizer's state of another kind; go on with {name}")
-    if trainer.is_global_zero:
-        update_run(folder, sharded=sharded)
-    try:
-        with launched(folder):
-            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a run that goes on
-            trainer.fit(module, data, ckpt_path=latest, weights_only=True)
-    except UnpicklingError as error:
-        raise WeightsError(f"{latest}: holds objects other than tensors and plain values, which are not read") from error
-    latest = _latest(folder)
-    step = max(trainer.global_step, _step(latest) if latest else 0)
-    if signals.asked and step < module.steps:
+    with ExitStack() as afterwards:
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, TolerantLogger)]
+        for logger in loggers:
+            afterwards.callback(logger.close)
+        if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+            module.configure_model()  # weights come back from the processes into this one's
+        latest = _latest(folder)
+        sharded = isinstance(trainer.strategy, ModelParallelStrategy)
+        if latest and sharded != read_run(folder).get("sharded", False):
+            name = "fsdp2" if not sharded else "one that does not shard, e.g. ddp"
+            raise ConfigError(f"trainer.strategy: {latest} holds an optimizer's state of another kind; go on with {name}")
         if trainer.is_global_zero:
-            update_run(folder, status="interrupted", step=step)
-        return Trained(folder=folder, adapter=None, summary={"step": step, "steps": module.steps})
-    summary = export_adapter(trainer, module, config, lessons.counts(), folder)
-    if trainer.is_global_zero:
-        update_run(folder, status="done", **summary)
-    return Trained(folder=folder, adapter=folder / "adapter", summary=summary)
+            update_run(folder, sharded=sharded)
+            for path in folder.glob("checkpoints/best-*.ckpt"):
+                if int(path.stem.removeprefix("best-")) > (_step(latest) if latest else 0):
+                    path.unlink()  # it comes again
+        try:
+            with launched(folder):
+                warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a run that goes on
+                trainer.fit(module, data, ckpt_path=latest, weights_only=True)
+        except UnpicklingError as error:
+            raise WeightsError(f"{latest}: holds objects other than tensors and plain values, which are not read") from error
+        latest = _latest(folder)
+        step = max(trainer.global_step, _step(latest) if latest else 0)
+        if signals.asked and step < module.steps:
+            if trainer.is_global_zero:
+                update_run(folder, status="interrupted", step=step)
+            return Trained(folder=folder, adapter=None, summary={"step": step, "steps": module.steps})
+        summary = export_adapter(trainer, module, config, lessons.counts(), folder)
+        if trainer.is_global_zero:
+            update_run(folder, status="done", **summary)
+        for logger in loggers:
+            logger.log_adapter(folder / "adapter", folder.name)
+        return Trained(folder=folder, adapter=folder / "adapter", summary=summary)
 
 
 def _latest(folder: Path) -> Path | None:

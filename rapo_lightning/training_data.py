@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -11,10 +12,11 @@ from typing import Any
 from rapo_lightning import records
 from rapo_lightning.arms import Arms, GivenTexts, Interrupted, first_rendered
 from rapo_lightning.errors import ConfigError, InputError
-from rapo_lightning.graph_tools import graph_tools, place
+from rapo_lightning.graph_tools import graph_tools, place, tell
 from rapo_lightning.interruption import StopSignals
+from rapo_lightning.progress import Listen
 from rapo_lightning.retrieval.augment import RAPOAugmenter
-from rapo_lightning.retrieval.captions import Skipped, open_captions
+from rapo_lightning.retrieval.captions import Progress, Skipped, open_captions
 from rapo_lightning.run_folder import choose, opened, update_run
 from rapo_lightning.run_log import run_log
 from rapo_lightning.session import OnCandidate, Outcome
@@ -36,12 +38,17 @@ def refactor_data(
     overrides: Sequence[str] = (),
     allow: Sequence[str] = (),
     device: str | None = None,
-    listen: Callable[[str], None] | None = None,
+    listen: Listen | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Pairs for L_r from a captions file, by the language model (and encoder) of a graph configuration.
 
     ``settings`` go to `write_refactor_data`: temperature, seed, alike, max_new_tokens.
+
+    Raises:
+        ConfigError: the configuration is wrong or has no language model.
+        InputError: the captions cannot be used, or the folder holds data of others.
+        Stopped: a signal asked to stop; the same call goes on.
     """
     file = open_captions(captions, column)
     tools = graph_tools(config_file, overrides, allow)
@@ -52,16 +59,26 @@ def refactor_data(
     def rows() -> Iterator[tuple[str, str] | Skipped]:
         yield from islice(file.captions(), limit)
 
-    return write_refactor_data(
-        rows(),
-        tools.model,
-        out,
-        model_name=str(tools.config.language_model.init_args.get("model", tools.config.language_model.class_path)),
-        batch_size=tools.config.batch_size,
-        encoder=tools.encoder,
-        listen=listen,
-        **settings,
-    )
+    def told(progress: Progress) -> None:
+        if listen is not None:
+            tell(progress, listen, verb="said", dropped="answers refused")
+
+    first = next((row[1] for row in file.captions() if not isinstance(row, Skipped)), "")
+    with StopSignals() as signals:
+        return write_refactor_data(
+            rows(),
+            tools.model,
+            out,
+            model_name=str(tools.config.language_model.init_args.get("model", tools.config.language_model.class_path)),
+            # Not where the file lies: it may move, and more captions may follow.
+            source=f"{captions.name}, first caption {hashlib.sha256(first.encode()).hexdigest()[:8]}",
+            batch_size=tools.config.batch_size,
+            encoder=tools.encoder,
+            counted=None if listen is None else rows(),
+            listen=told,
+            pause=signals.check,
+            **settings,
+        )
 
 
 def select_data(

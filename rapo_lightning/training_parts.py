@@ -19,6 +19,7 @@ from rapo_lightning.sections_train import RefactorForm, SelectForm, TrainConfig
 from rapo_lightning.settings import build_optimize, load_optimize
 from rapo_lightning.sspo.options import Parts
 from rapo_lightning.tracking import build_logger, check_logger, run_id
+from rapo_lightning.tracking_tolerant import TolerantLogger
 from rapo_lightning.tuning.batches import BatchPlan, accumulation, schedule
 from rapo_lightning.tuning.callbacks import Progressed
 from rapo_lightning.tuning.checks import CheckTexts
@@ -96,7 +97,7 @@ def prepare(
             validates=bool(lessons.validate),
             stop=lambda: signals.asked,
             take_over=signals.take_over,
-            logger=logger or False,
+            logger=TolerantLogger(logger) if logger else False,
             callbacks=_checks(config, positions, lessons, folder),
             listen=listen,
             positions=positions,

@@ -22,6 +22,7 @@ from rapo_lightning.language.answers import clean, complaint, count_words
 from rapo_lightning.protocols import Placeable
 from rapo_lightning.sspo.evaluate import evaluate
 from rapo_lightning.sspo.options import LoopOptions, Parts
+from rapo_lightning.tracking_tolerant import TolerantLogger
 from rapo_lightning.tuning.forms import Teacher
 from rapo_lightning.types import Candidate, Prompt, PromptPair, Reply, candidate_id
 
@@ -136,6 +137,9 @@ class CheckTexts(Callback):
 
     def _read(self, trainer: Trainer, candidates: Sequence[Candidate]) -> Checked:
         records.write(self._step_folder(trainer) / "candidates.jsonl", candidates)
+        for logger in trainer.loggers:
+            if isinstance(logger, TolerantLogger):
+                logger.log_texts(candidates, trainer.global_step)
         rewards = [one.reward for one in candidates if one.reward is not None]
         return Checked(
             step=trainer.global_step,

@@ -55,9 +55,11 @@ def export_adapter(
 
 def _checkpoint(trainer: Trainer, module: RewriterModule, folder: Path) -> dict[str, Any]:
     """The state of the step that is exported, read from its checkpoint, where it is whole under any strategy."""
-    best = next((c.best_model_path for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None)), "")  # type: ignore[attr-defined]
-    if not best:
-        best = str(folder / "checkpoints" / f"step-{module.steps}.ckpt")
+    # As files, not as the callback has it: a training that was stopped after its last step remembers an earlier one.
+    checkpoints = folder / "checkpoints"
+    best = max(checkpoints.glob("best-*.ckpt"), key=lambda path: int(path.stem.removeprefix("best-")), default=None)
+    if best is None:
+        best = checkpoints / f"step-{module.steps}.ckpt"
         trainer.save_checkpoint(best)
     found: dict[str, Any] = torch.load(best, map_location="cpu", weights_only=True)
     return found

@@ -63,7 +63,7 @@ def make_trainer(
             [positions.problem(("trainer", name), "is decided by the rest of the configuration") for name in decided]
         )
     checkpoints = folder / "checkpoints"
-    names: dict[str, Any] = {"dirpath": checkpoints, "auto_insert_metric_name": False}
+    names: dict[str, Any] = {"dirpath": checkpoints, "auto_insert_metric_name": False, "enable_version_counter": False}
     own: list[Callback] = [
         LambdaCallback(on_train_start=lambda trainer, module: take_over(trainer)),
         # The first one's path is what comes back from forked processes.

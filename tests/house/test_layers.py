@@ -23,7 +23,7 @@ ROWS = {
           retrieval.augmentation retrieval.refiners retrieval.steps""",
     4: """sspo.data sspo.module tuning.batches tuning.callbacks tuning.checks tuning.data tuning.export tuning.forms
           tuning.lessons tuning.module tuning.objectives tuning.pair_files tuning.refactor_data tuning.select_data
-          tuning.tokens tuning.trainer tracking tracking_wandb shapes.card shapes.chat shapes.dataset shapes.fit
+          tuning.tokens tuning.trainer tracking tracking_tolerant tracking_wandb shapes.card shapes.chat shapes.dataset shapes.fit
           shapes.gates shapes.generated shapes.judge_eyes shapes.judge_lessons shapes.judge_model shapes.lessons
           shapes.script shapes.text_gates shapes.tokens shapes.train_* shapes.verify_gates shapes.write_captions""",
     5: """class_paths parts defaults settings workflows planning session results run_folder run_log environment
@@ -35,7 +35,7 @@ ROWS = {
 HEAVY = {"torch", "lightning", "diffusers", "transformers", "peft", "wandb", "cv2", "av", "torchvision"}
 #: Which of the heavy libraries may be imported together with a module.
 MAY_START_WITH = {
-    "sspo.data sspo.module tuning.* tracking training_parts": {"torch", "lightning"},
+    "sspo.data sspo.module tuning.* tracking tracking_tolerant training_parts": {"torch", "lightning"},
     "shapes.*": {"torch"},
     "retrieval.*": {"torch"},
     "evaluation evaluation.*": {"torch"},
