@@ -169,11 +169,10 @@ def report(
 def check(config: Config, set_: Set = None, allow: Allow = None, offline: Offline = False, as_json: Json = False) -> None:
     """Read a configuration, construct every part of it, run nothing."""
     with command(as_json=as_json, offline=offline) as show:
-        from rapo_lightning import workflows
+        from rapo_lightning.checking import check as checked
 
-        checked = workflows.check(config, overrides=set_ or (), allow=allow or ())
-        summary = {"config": str(config), "judges": list(checked.judges), "rounds": checked.loop.rounds}
-        show(f"{config}: every part can be made", summary)
+        found = checked(config, overrides=set_ or (), allow=allow or ())
+        show(f"{config}: every part can be made", {"config": str(config), **found})
 
 
 @app.command()

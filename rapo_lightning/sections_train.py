@@ -127,6 +127,7 @@ class TrainConfig(Section):
     batch_size: int = Field(default=32, ge=1)
     micro_batch_size: int = Field(default=8, ge=1)
     gradient_checkpointing: bool = False
+    compile: bool = False
     check: CheckSection = CheckSection()
     validate_every: int = Field(default=100, ge=1)
     save_every: int = Field(default=100, ge=1)

@@ -45,7 +45,9 @@ LIGHTNING = frozenset({"logger", "trainer"})
 #: What may change between two starts of one run: none of it changes a result.
 IMMATERIAL = frozenset({"batch_size", "budget", "logger", "trainer"})
 #: The same of a training, whose batches are part of what it learns.
-IMMATERIAL_TO_TRAINING = frozenset({"check", "gradient_checkpointing", "logger", "micro_batch_size", "save_every", "trainer"})
+IMMATERIAL_TO_TRAINING = frozenset(
+    {"check", "compile", "gradient_checkpointing", "logger", "micro_batch_size", "save_every", "trainer"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

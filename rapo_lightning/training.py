@@ -73,7 +73,8 @@ def train(
     """
     with StopSignals() as signals:
         # 1. What can be refused without weights: configuration, pairs, their tokens, the Trainer.
-        from rapo_lightning.training_parts import placed, prepare
+        from rapo_lightning.training_config import placed
+        from rapo_lightning.training_parts import prepare
         from rapo_lightning.tuning.lessons import gather
 
         written, positions = load(path, TrainConfig, overrides, allow)

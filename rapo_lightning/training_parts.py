@@ -1,21 +1,20 @@
-"""From the configuration of a training to what takes part in it: weights and files located, Trainer, module, data, checks."""
+"""From the configuration of a training to what takes part in it: Trainer, module, data and checks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from lightning import Callback, Trainer
 
-from rapo_lightning.errors import ConfigError, WeightsError
+from rapo_lightning.errors import ConfigError
 from rapo_lightning.interruption import StopSignals
 from rapo_lightning.launching import plain_lightning
 from rapo_lightning.positions import Positions
 from rapo_lightning.processes import is_first
 from rapo_lightning.run_folder import read_run, update_run
-from rapo_lightning.sections_train import RefactorForm, SelectForm, TrainConfig
+from rapo_lightning.sections_train import SelectForm, TrainConfig
 from rapo_lightning.settings import build_optimize, load_optimize
 from rapo_lightning.sspo.options import Parts
 from rapo_lightning.tracking import build_logger, check_logger, run_id
@@ -28,40 +27,8 @@ from rapo_lightning.tuning.forms import teacher
 from rapo_lightning.tuning.lessons import Lessons
 from rapo_lightning.tuning.module import RewriterModule
 from rapo_lightning.tuning.trainer import make_trainer
-from rapo_lightning.weights import locate
 
-__all__ = ["placed", "prepare"]
-
-
-def placed(config: TrainConfig, positions: Positions) -> TrainConfig:
-    """The configuration with its weights located and its files absolute; what is not there is a `ConfigError`."""
-    problems = []
-    values: dict[str, Any] = {}
-    for name in ("model", "adapter"):
-        if (reference := getattr(config, name)) is not None:
-            try:
-                values[name] = locate(reference, positions.folder)
-            except WeightsError as error:
-                problems.append(positions.problem((name,), str(error)))
-    files = {"train": config.data.train}
-    if isinstance(config.data.validation, list):
-        files["validation"] = config.data.validation
-    absolute = {name: [str(Path(positions.folder) / file) for file in listed] for name, listed in files.items()}
-    for name, listed in absolute.items():
-        problems += [
-            positions.problem(("data", name, number), f"{file}: no such file")
-            for number, file in enumerate(listed)
-            if not Path(file).is_file()
-        ]
-    if config.check.optimize is not None:
-        checks = str(Path(positions.folder) / config.check.optimize)
-        values["check"] = config.check.model_copy(update={"optimize": checks})
-    if isinstance(config.form, RefactorForm) and config.form.graph is not None:
-        graph = str(Path(positions.folder) / config.form.graph)
-        values["form"] = config.form.model_copy(update={"graph": graph})
-    if problems:
-        raise ConfigError(problems)
-    return config.model_copy(update={**values, "data": config.data.model_copy(update=absolute)})
+__all__ = ["prepare"]
 
 
 def prepare(
@@ -75,7 +42,7 @@ def prepare(
     """The Trainer, the module and the data of a training, none of them used yet.
 
     Args:
-        config: as `placed` gives it.
+        config: as `training_config.placed` gives it.
         lessons: what it learns from.
         folder: the run folder, which must exist.
         listen: told how it goes.
@@ -129,6 +96,7 @@ def prepare(
         warmup=config.optimizer.warmup,
         weight_decay=config.optimizer.weight_decay,
         gradient_checkpointing=config.gradient_checkpointing,
+        compile=config.compile,
         seed=config.seed,
     )
     return trainer, module, data

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rapo_lightning.checking import check_logger
 from rapo_lightning.errors import ConfigError, RunFolderError
 from rapo_lightning.interruption import StopSignals
 from rapo_lightning.planning import Plan, check_lengths, gather_prompts, missing_models, plan
@@ -18,12 +19,12 @@ from rapo_lightning.processes import RUN_FOLDER, is_first
 from rapo_lightning.results import finish
 from rapo_lightning.run_folder import await_run, choose, opened, read_run, update_run
 from rapo_lightning.run_log import run_log
-from rapo_lightning.sections import OptimizeConfig, Part
+from rapo_lightning.sections import OptimizeConfig
 from rapo_lightning.session import OnCandidate, Outcome, hardware, make_trainer, run_loop
 from rapo_lightning.settings import OptimizeParts, build_optimize, config_hash, load_optimize, resolved
 from rapo_lightning.weights import commit
 
-__all__ = ["Started", "check", "dry_run", "optimize", "report"]
+__all__ = ["Started", "dry_run", "optimize", "report"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +52,6 @@ def dry_run(
     wanted, _ = gather_prompts(config, positions, text=prompt, file=prompts, limit=limit)
     planned = plan(config, positions, wanted)
     return replace(planned, missing=missing_models(planned.models, positions))
-
-
-def check(path: Path, *, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> OptimizeConfig:
-    """Read a configuration and construct every part of it; loads no weights."""
-    config, positions = load_optimize(path, overrides, allow)
-    build_optimize(config, positions, allow)
-    _check_logger(config, positions)
-    return config
 
 
 def optimize(
@@ -110,7 +103,7 @@ def optimize(
             choose(out, values, force=force, positions=positions)
         # 2. What only the models' tokenizers and Lightning can refuse.
         check_lengths(parts.generator, wanted, places)
-        _check_logger(config, positions)
+        check_logger(config.logger, positions)
         trainer = make_trainer(config, out, len(wanted), signals, positions)
         # 3. The loop: the first process has the folder to itself, the others join it there.
         if not is_first():
@@ -145,13 +138,6 @@ def report(folder: Path, *, embed_below: int | None = None) -> Path:
     if not read_run(folder):
         raise RunFolderError(f"{folder}: no run.json there; is it a run folder?")
     return write_report(folder, embed_below=embed_below)
-
-
-def _check_logger(config: OptimizeConfig, positions: Positions) -> None:
-    if isinstance(config.logger, Part):  # csv has nothing to check, and Lightning takes a second to import
-        from rapo_lightning.tracking import check_logger
-
-        check_logger(config.logger, positions)
 
 
 def _placed(problem: str, config: OptimizeConfig, positions: Positions) -> str:

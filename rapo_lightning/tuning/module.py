@@ -48,6 +48,7 @@ class RewriterModule(LightningModule):
         lora_options: for `language.adapter.attach`.
         learning_rate, warmup, weight_decay: AdamW's peak rate, the share of the steps that it rises, its decay.
         gradient_checkpointing: compute activations again in the backward pass: less memory, a third slower.
+        compile: compile the decoder's layers, one by one; the first steps take minutes for that.
         seed: of the adapter's first weights and of dropout.
 
     Logs ``loss`` and ``learning_rate`` every ``log_every_n_steps``, and ``validation_loss``: nats a token or, by DPO, a
@@ -70,6 +71,7 @@ class RewriterModule(LightningModule):
         warmup: float = 0.1,
         weight_decay: float = 0.0,
         gradient_checkpointing: bool = False,
+        compile: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -78,7 +80,7 @@ class RewriterModule(LightningModule):
         self.steps, self.learning_rate, self.warmup, self.weight_decay = steps, learning_rate, warmup, weight_decay
         self.objective, self.beta = objective, beta
         self.lora_options = dict(lora_options or {})
-        self.gradient_checkpointing = gradient_checkpointing
+        self.gradient_checkpointing, self.compile_layers = gradient_checkpointing, compile
         self.seed = seed
         self.answers: Answers | None = None
         self.loaded: LoadedModel | None = None
@@ -94,9 +96,11 @@ class RewriterModule(LightningModule):
 
     def configure_model(self) -> None:
         """Load the base and attach the adapter, once in each process; under FSDP2 the weights are spread over the devices."""
-        if self.answers is not None:
-            return
-        loaded = load_model(self.base, None, dtype=self.dtype_name, chat_template=None, enable_thinking=False)
+        if self.answers is None:
+            self.attach_to(load_model(self.base, None, dtype=self.dtype_name, chat_template=None, enable_thinking=False))
+
+    def attach_to(self, loaded: LoadedModel) -> None:
+        """Attach the adapter to a base that is in memory already."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             if self.adapter is None:
@@ -110,6 +114,8 @@ class RewriterModule(LightningModule):
             model.enable_input_require_grads()
             model.gradient_checkpointing_enable({"use_reentrant": False})
         self.answers, self.loaded = Answers(model), loaded
+        if self.compile_layers:
+            self.answers.compile_layers()
         if self.device_mesh is not None:
             self.answers.shard(self.device_mesh["data_parallel"])
 

@@ -38,6 +38,12 @@ class Answers(torch.nn.Module):
         causal: Any = self.model.get_base_model()  # with the adapter's layers in it
         return answer_losses(causal, batch)
 
+    def compile_layers(self) -> None:
+        """Compile each block of the decoder by itself, for batches of any length."""
+        causal: Any = self.model.get_base_model()
+        for block in causal.get_decoder().layers:
+            block.compile(dynamic=True)
+
     def shard(self, mesh: DeviceMesh) -> None:
         """Spread the weights over the devices of ``mesh`` (FSDP2), each block by itself."""
         from torch.distributed.fsdp import fully_shard

@@ -57,7 +57,7 @@ def test_json_is_one_object_whatever_happens(tmp_path: Path) -> None:
     assert [row["original"] for row in found["best"]] == PROMPTS
     assert (found["failed"], set(found["stops"].values()), found["exit_code"]) == ([], {"rounds"}, 0)
     assert answer("report", tmp_path / "run") == {"report": str(tmp_path / "run" / "report.html")}
-    assert answer("check", path) == {"config": str(path), "judges": ["a"], "rounds": 2}
+    assert answer("check", path) == {"config": str(path), "kind": "optimize", "judges": ["a"], "rounds": 2}
     plan = answer("optimize", path, "--out", tmp_path / "other", "--dry-run")
     counts = {"prompts": 5, "candidates": 15, "seeds": 1, "videos": 15, "judgements": 15, "rewrites": 10}
     assert plan == {**counts, "models": [], "missing": []}

@@ -29,7 +29,7 @@ ROWS = {
     5: """class_paths parts defaults settings workflows planning session results run_folder run_log environment
           interruption launching processes terminal terminal_graph terminal_rewrite progress project doctor quickstart
           arms comparison report report_* graphs graph_search graph_tools rewriting training_data training training_parts
-          terminal_train pairing exporting""",
+          terminal_train pairing exporting checking training_config""",
     6: "cli rapo_lightning commands commands.*",
 }
 HEAVY = {"torch", "lightning", "diffusers", "transformers", "peft", "wandb", "cv2", "av", "torchvision"}

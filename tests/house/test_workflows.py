@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rapo_lightning import workflows
+from rapo_lightning.checking import check
 from rapo_lightning.errors import InputError, PartError
 from rapo_lightning.records import read
 from rapo_lightning.run_folder import read_run
@@ -208,7 +209,7 @@ def test_a_dry_run_and_a_check_write_nothing(tmp_path: Path) -> None:
     files = sorted(tmp_path.iterdir())
     plan = workflows.dry_run(path, limit=4)
     assert (plan.prompts, plan.candidates, plan.videos, plan.judgements, plan.rewrites) == (4, 16, 30, 30, 12)
-    assert workflows.check(path).loop.rounds == 3
+    assert check(path)["rounds"] == 3
     with pytest.raises(InputError, match="cannot be shared over 2 devices"):
         workflows.dry_run(path, limit=1, overrides=["trainer.devices=2"])
     assert sorted(tmp_path.iterdir()) == files

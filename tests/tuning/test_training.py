@@ -9,14 +9,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from rapo_lightning.checking import check
 from rapo_lightning.errors import ConfigError, InputError, RunFolderError, WeightsError
 from rapo_lightning.language import HuggingFaceChat
+from rapo_lightning.run_folder import read_run
 from rapo_lightning.training import Trained, train
 from rapo_lightning.tuning import callbacks
 from rapo_lightning.tuning.callbacks import Progressed
@@ -227,3 +230,26 @@ def test_sharded_weights_learn_the_same(tmp_path: Path) -> None:
     path = save_training(tmp_path, micro_batch_size=2)
     found = run_command(path, tmp_path / "run", "--set", "trainer.strategy=fsdp2", "--devices", "2")
     assert_same(found, train(path, out=tmp_path / "whole"))
+
+
+def test_a_configuration_is_checked_without_training(tmp_path: Path) -> None:
+    path = save_training(tmp_path)
+    assert check(path) | {"model": ""} == {"kind": "train", "task": "refactor", "objective": "sft", "model": ""}
+    with pytest.raises(ConfigError, match=r"form: no style is named 'wam', did you mean 'wan'"):
+        check(path, overrides=['form={"task": "refine", "style": "wam"}'])
+    with pytest.raises(ConfigError, match="nowhere"):
+        check(path, overrides=["model=nowhere"])
+
+
+def test_a_training_survives_a_kill(tmp_path: Path) -> None:
+    path = save_training(tmp_path, save_every=2)
+    command = [sys.executable, str(ROOT / "cli.py"), "train", str(path), "--out", str(tmp_path / "run"), "--quiet"]
+    with subprocess.Popen(command, cwd=tmp_path) as training:
+        while not list((tmp_path / "run").glob("checkpoints/step-*.ckpt")):
+            assert training.poll() is None, "it ended before it could be killed"
+            time.sleep(0.01)
+        training.kill()
+    assert read_run(tmp_path / "run")["status"] == "running"
+    again, whole = train(path, out=tmp_path / "run"), train(path, out=tmp_path / "whole")
+    for name, value in weights(whole).items():
+        torch.testing.assert_close(weights(again)[name], value, atol=1e-6, rtol=0)

@@ -1,0 +1,282 @@
+"""LoRA fine-tuning at the full size of an 8B model with random weights: tokens a second, against TRL with PEFT, and peak memory.
+
+    python -m benchmarks.lora --device cuda                       # needs trl, datasets and, for its best, liger-kernel
+    python -m benchmarks.lora --size tiny --steps 4 --device cpu  # tries the script
+
+Both sides learn the same lessons in the same batches of similar lengths, with the same rank, rate and precision, without gradient
+checkpointing. Prints a JSON line a side: tokens a second (padding aside) over the timed steps, the first and the last loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import Callback, Trainer
+
+from rapo_lightning.language.chat_format import ChatFormat
+from rapo_lightning.language.loading import LoadedModel
+from rapo_lightning.launching import plain_lightning
+from rapo_lightning.tuning.batches import BatchPlan, accumulation
+from rapo_lightning.tuning.data import LessonData
+from rapo_lightning.tuning.module import RewriterModule
+from rapo_lightning.tuning.tokens import TokenLesson
+
+SIZES: dict[str, dict[str, Any]] = {
+    "8b": {  # Llama 3.1
+        "vocab_size": 128_256,
+        "hidden_size": 4096,
+        "intermediate_size": 14_336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 500_000.0},
+        "max_position_embeddings": 8192,
+    },
+    "tiny": {
+        "vocab_size": 512,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 1024,
+    },
+}
+RANK = 64
+RATE = 1.5e-4
+
+
+def main() -> None:
+    """Ours, TRL's, ours again: the better of ours counts, and the first is there to see the noise."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--size", choices=SIZES, default="8b")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--micro-batch-size", type=int, default=32)
+    parser.add_argument("--warm-up", type=int, default=5, help="steps that are not timed")
+    parser.add_argument("--steps", type=int, default=25, help="steps that are")
+    parser.add_argument("--sides", default="ours,trl,ours")
+    parser.add_argument("--compile", action="store_true", help="compile the decoder's layers, on our side")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    lessons = _lessons(options.batch_size * (options.warm_up + options.steps), SIZES[options.size]["vocab_size"])
+    model = _model(options.size, device)
+    for side in options.sides.split(","):
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        line = (_ours if side == "ours" else _trl)(model, lessons, options)
+        peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+        made_of = {"size": options.size, "batch_size": options.batch_size, "device": name, "torch": torch.__version__}
+        print(json.dumps({"name": "lora", "side": side, **line, "peak_gib": peak and round(peak, 1), **made_of}), flush=True)
+
+
+def _lessons(count: int, vocabulary: int) -> list[TokenLesson]:
+    """Random tokens of the lengths that refiners' lessons have: a question of some 180 tokens, an answer of some 90."""
+    rng = np.random.default_rng(0)
+    heads, tails = rng.normal(180, 40, count).clip(60, 400), rng.normal(90, 25, count).clip(20, 200)
+    return [
+        TokenLesson(tuple(rng.integers(3, vocabulary, int(head) + int(tail)).tolist()), int(head))
+        for head, tail in zip(heads, tails, strict=True)
+    ]
+
+
+def _model(size: str, device: torch.device) -> Any:
+    """A Llama with random weights that are not zero, in bfloat16 on a GPU."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    torch.manual_seed(0)
+    with torch.device(device), _default_dtype(dtype):
+        model: Any = LlamaForCausalLM(LlamaConfig(**SIZES[size], tie_word_embeddings=False))
+        return model.eval()
+
+
+def _ours(model: Any, lessons: Sequence[TokenLesson], options: argparse.Namespace) -> dict[str, Any]:
+    steps = options.warm_up + options.steps
+    micro_batches, _ = accumulation(options.batch_size, options.micro_batch_size, 1)
+    module = RewriterModule(
+        base="random",
+        steps=steps,
+        lora_options={"rank": RANK, "alpha": RANK, "dropout": 0.0},
+        learning_rate=RATE,
+        compile=options.compile,
+    )
+    module.attach_to(LoadedModel(model=model, format=_NO_FORMAT, ends=frozenset(), pad=0, context=None))
+    data = LessonData(
+        [(lesson,) for lesson in lessons],
+        [],
+        pad=0,
+        plan=_plan(lessons, options),
+        micro_batches=micro_batches,
+        validation_batch=1,
+    )
+    clock = _Clock(options.warm_up)
+    precision: Any = "bf16-mixed" if options.device == "cuda" else "32-true"
+    with tempfile.TemporaryDirectory() as folder, plain_lightning(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = Trainer(
+            default_root_dir=folder,
+            accelerator="gpu" if options.device == "cuda" else "cpu",
+            devices=1,
+            precision=precision,
+            max_epochs=1,
+            accumulate_grad_batches=micro_batches,
+            gradient_clip_val=1.0,
+            log_every_n_steps=1 if options.size == "tiny" else 10,
+            logger=False,
+            limit_val_batches=0,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[clock],
+        )
+        trainer.fit(module, data)
+    losses = [loss for _, loss in sorted(module.losses.items())]
+    module.model.unload()
+    return _line(clock.seconds, lessons, options, losses[0], losses[-1])
+
+
+class _Clock(Callback):
+    """Seconds from the end of the warm-up to the end."""
+
+    def __init__(self, warm_up: int) -> None:
+        self._warm_up, self._began, self.seconds = warm_up, 0.0, 0.0
+
+    def on_train_batch_end(self, trainer: Any, *given: Any) -> None:
+        if trainer.global_step == self._warm_up and not self._began:
+            self._began = _now()
+
+    def on_train_end(self, *given: Any) -> None:
+        self.seconds = _now() - self._began
+
+
+def _trl(model: Any, lessons: Sequence[TokenLesson], options: argparse.Namespace) -> dict[str, Any]:
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    ordered = [lessons[row] for step in _plan(lessons, options).all() for row in step]
+    rows = [{"input_ids": list(lesson.ids), "completion_mask": [0] * lesson.start + [1] * lesson.answer} for lesson in ordered]
+    clock = {"began": 0.0, "seconds": 0.0}
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            if state.global_step == options.warm_up:
+                clock["began"] = _now()
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            clock["seconds"] = _now() - clock["began"]
+
+    micro_batches, size = accumulation(options.batch_size, options.micro_batch_size, 1)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config = SFTConfig(
+            output_dir=folder,
+            max_steps=options.warm_up + options.steps,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=micro_batches,
+            learning_rate=RATE,
+            lr_scheduler_type="cosine",
+            warmup_steps=round(0.1 * (options.warm_up + options.steps)),
+            weight_decay=0.0,
+            max_grad_norm=1.0,
+            bf16=options.device == "cuda",
+            use_cpu=options.device != "cuda",
+            optim="adamw_torch_fused" if options.device == "cuda" else "adamw_torch",
+            gradient_checkpointing=False,
+            use_liger_kernel=options.device == "cuda" and _has_liger(),
+            train_sampling_strategy="sequential",
+            completion_only_loss=True,
+            max_length=None,
+            logging_steps=1 if options.size == "tiny" else 10,
+            logging_first_step=True,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+        )
+        lora = LoraConfig(
+            r=RANK,
+            lora_alpha=RANK,
+            lora_dropout=0.0,
+            target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+            task_type="CAUSAL_LM",
+        )
+        trainer = SFTTrainer(
+            model=model,
+            args=config,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=_tokenizer(),
+            peft_config=lora,
+            callbacks=[Clock()],
+        )
+        trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    trainer.model.unload()
+    line = _line(clock["seconds"], lessons, options, losses[0], losses[-1])
+    return line | {"liger": config.use_liger_kernel}
+
+
+def _plan(lessons: Sequence[TokenLesson], options: argparse.Namespace) -> BatchPlan:
+    lengths = np.array([len(lesson.ids) for lesson in lessons])
+    return BatchPlan(lengths=lengths, batch_size=options.batch_size, steps=options.warm_up + options.steps, seed=0)
+
+
+def _line(
+    seconds: float, lessons: Sequence[TokenLesson], options: argparse.Namespace, first: float, last: float
+) -> dict[str, Any]:
+    steps = _plan(lessons, options).all()[options.warm_up :]
+    tokens = sum(len(lessons[row].ids) for step in steps for row in step)
+    figures = {"tokens_per_second": round(tokens / seconds), "seconds_a_step": round(seconds / options.steps, 4)}
+    return {**figures, "first_loss": round(first, 4), "last_loss": round(last, 4)}
+
+
+def _tokenizer() -> Any:
+    """TRL wants one, for its padding token alone."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 1, "a": 2}, unk_token="a"))
+    made: Any = PreTrainedTokenizerFast
+    return made(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>")
+
+
+def _has_liger() -> bool:
+    try:
+        import liger_kernel  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+@contextlib.contextmanager
+def _default_dtype(dtype: torch.dtype) -> Any:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+_NO_FORMAT: ChatFormat = None  # type: ignore[assignment]  # lessons are tokens already
+
+
+if __name__ == "__main__":
+    main()
