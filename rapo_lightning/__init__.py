@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         RapoError,
         RecordError,
         RunFolderError,
+        Stopped,
         StorageError,
         VideoError,
         WeightsError,
@@ -110,6 +111,7 @@ __all__ = [
     "RunFolderError",
     "Selection",
     "SentenceEncoder",
+    "Stopped",
     "StorageError",
     "TextEncoder",
     "Trajectory",
@@ -124,7 +126,8 @@ _HOMES = {
     "types": """Candidate CaptionPhrases Cost Failure Feedback Kind Message ModelReference Modifier Origin Prompt
         PromptPair Reply Retrieved Trajectory Video""",
     "protocols": "Augmenter Generator Judge LanguageModel LimitsText Placeable Reward Rewriter Selection TextEncoder",
-    "errors": "ConfigError InputError PartError RapoError RecordError RunFolderError StorageError VideoError WeightsError",
+    "errors": """ConfigError InputError PartError RapoError RecordError RunFolderError Stopped StorageError VideoError
+        WeightsError""",
     "generators": "DiffusersGenerator FakeGenerator",
     "judges": "FakeJudge OpticalFlowJudge PhysicsJudge QwenVLJudge",
     "rewriters": "FakeRewriter LLMRewriter RepeatPrompt",

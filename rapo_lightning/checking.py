@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rapo_lightning.config import read
-from rapo_lightning.graph_tools import graph_tools
 from rapo_lightning.positions import Positions
 from rapo_lightning.sections import Logger, Part
 from rapo_lightning.settings import build_optimize, load_optimize
-from rapo_lightning.training_config import check_training
 
 __all__ = ["check", "check_logger"]
 
@@ -20,10 +18,14 @@ def check(path: Path, *, overrides: Sequence[str] = (), allow: Sequence[str] = (
     """What a configuration is of, in a few values; everything that is wrong with it is one `ConfigError`."""
     data, positions = read(path, overrides)
     if "form" in data:
+        from rapo_lightning.training_config import check_training
+
         training = check_training(path, overrides, allow)
         check_logger(training.logger, positions)
         return {"kind": "train", "task": training.form.task, "objective": training.objective, "model": training.model}
     if data.keys() & {"encoder", "language_model"} and not data.keys() & {"generator", "judges", "rewriter"}:
+        from rapo_lightning.graph_tools import graph_tools
+
         graph = graph_tools(path, overrides, allow).config
         return {"kind": "graph", "encoder": graph.encoder is not None, "language_model": graph.language_model is not None}
     config, positions = load_optimize(path, overrides, allow)

@@ -8,6 +8,7 @@ RapoError
 ├── StorageError      the disk is full, read-only or gone while something is written (exit code 1)
 ├── RecordError       a record cannot be read: torn, of a newer schema, or not ours (exit code 1)
 ├── PartError         a part broke its contract, e.g. returned the wrong number of items (exit code 1)
+├── Stopped           a signal asked the command to stop; what was done is kept (exit code 75)
 └── VideoError        a video cannot be read or written (exit code 1)
 """
 
@@ -24,6 +25,7 @@ __all__ = [
     "RapoError",
     "RecordError",
     "RunFolderError",
+    "Stopped",
     "StorageError",
     "VideoError",
     "WeightsError",
@@ -85,6 +87,12 @@ class RecordError(RapoError):
 
 class PartError(RapoError):
     """A part broke the contract of its protocol."""
+
+
+class Stopped(RapoError):
+    """A signal asked a command to stop, and it did so between two pieces of work; not an error of anyone."""
+
+    exit_code = 75
 
 
 class VideoError(RapoError):

@@ -1,19 +1,27 @@
-"""The models that ``rapo graph`` works with: from a graph configuration, or the encoder that a graph names as its own."""
+"""The models that ``rapo graph`` works with: from a graph configuration, or the encoder that a graph names as its own.
+
+And what the language model does there: it extracts the phrases of captions that come without them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from rapo_lightning.errors import InputError, WeightsError
 from rapo_lightning.parts import Builder
+from rapo_lightning.progress import Listen, Tally
 from rapo_lightning.protocols import LanguageModel, Placeable, TextEncoder
 from rapo_lightning.retrieval import store
+from rapo_lightning.retrieval.captions import CaptionFile, Progress, Skipped, extract
 from rapo_lightning.sections import GraphConfig
 from rapo_lightning.settings import load
+from rapo_lightning.types import CaptionPhrases
 
-__all__ = ["Tools", "encoder_of", "graph_tools", "place"]
+__all__ = ["Tools", "encoder_of", "graph_tools", "phrases_of", "place", "tell"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,3 +83,40 @@ def place(tools: Tools, device: str | None, *others: object) -> None:
     for model in models:
         if isinstance(model, Placeable):
             model.to(where)
+
+
+def phrases_of(
+    folder: Path, file: CaptionFile, tools: Tools, limit: int | None, listen: Listen | None
+) -> Iterator[CaptionPhrases | Skipped]:
+    """What each of a file's first ``limit`` captions holds, or why it was skipped; extracted where the file does not tell.
+
+    What the language model finds is kept in ``folder``, in a log for each template and model.
+    """
+    if file.has_phrases:
+        return islice(file.phrases(), limit)
+    if tools.model is None:
+        raise InputError(f"{file.name}: plain captions, and the configuration has no language_model to extract their phrases")
+    config = tools.config
+    assert config.language_model is not None
+    model = str(config.language_model.init_args.get("model", config.language_model.class_path))
+    return extract(
+        islice(file.captions(), limit),
+        tools.model,
+        folder / f"extraction-{hashlib.sha256(f'{config.template} {model}'.encode()).hexdigest()[:8]}.jsonl",
+        model_name=model,
+        batch_size=config.batch_size,
+        max_new_tokens=config.max_new_tokens,
+        template=config.template,
+        counted=None if listen is None else islice(file.captions(), limit),
+        listen=None if listen is None else lambda progress: tell(progress, listen),
+    )
+
+
+def tell(progress: Progress, listen: Listen, *, verb: str = "extracted", dropped: str = "phrases dropped") -> None:
+    """Say what is to be done at the beginning, and where it stands from then on."""
+    if not progress.done:
+        about = f"{progress.before:,} known already, {progress.to_ask:,} to ask the language model about"
+        listen(f"{progress.total:,} captions: {about}")
+    known = f" ({progress.known:,} known already)" if progress.known else ""
+    text = f"{verb}: {progress.done:,} of {progress.total:,} captions{known}, {progress.skipped:,} skipped"
+    listen(Tally(text=f"{text}, {progress.dropped:,} {dropped}", done=progress.asked, total=progress.to_ask))

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rapo_lightning import records
 from rapo_lightning.errors import InputError
-from rapo_lightning.graph_tools import Tools, encoder_of, graph_tools, place
+from rapo_lightning.graph_tools import Tools, encoder_of, graph_tools, phrases_of, place
+from rapo_lightning.interruption import StopSignals
+from rapo_lightning.progress import Listen
 from rapo_lightning.project import project_file
 from rapo_lightning.protocols import TextEncoder
 from rapo_lightning.retrieval import graph_data, growing, store
-from rapo_lightning.retrieval.captions import CaptionFile, Progress, Skipped, extract, open_captions
-from rapo_lightning.retrieval.style import StyleCount
+from rapo_lightning.retrieval.captions import CaptionFile, SkipRecord, open_captions
+from rapo_lightning.retrieval.identity import check_encoder
 from rapo_lightning.types import CaptionPhrases
 
 __all__ = ["Growth", "add", "build", "convert"]
@@ -27,19 +28,26 @@ __all__ = ["Growth", "add", "build", "convert"]
 DEFAULT = "configs/graph/default.yaml"
 PUBLISHED_ENCODER, PUBLISHED_DIMENSION = "sentence-transformers/all-MiniLM-L6-v2", 384
 _SKIPPED = "skipped.jsonl"
+_SOURCE = "source.sha256"  # of what an unfinished graph is made
 _REASONS = 3  # told in an error
-
-Listen = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
-    """What building or adding came to: the folder, what was added, how many rows were skipped for which reason."""
+    """What building or adding came to: the folder, what was added, how many rows were skipped for which reason.
+
+    ``failed``: how many of these rows the language model failed on; adding the same file asks about them again.
+    """
 
     folder: Path
     added: growing.Added
     skipped: dict[str, int] = field(default_factory=dict)
+    failed: int = 0
     seconds: float
+
+    def exit_code(self, *, strict: bool = False) -> int:
+        """3 where a model failed on captions, and, if ``strict``, where any row was skipped; else 0."""
+        return 3 if self.failed or (strict and self.skipped) else 0
 
 
 def build(
@@ -54,11 +62,12 @@ def build(
     device: str | None = None,
     listen: Listen | None = None,
 ) -> Growth:
-    """Make a graph folder from captions; it appears when it is whole. What was extracted before an interruption is kept.
+    """Make a graph folder from captions; it appears when it is whole. After an interruption, the same call goes on.
 
     Raises:
         InputError: a graph is there already, the captions cannot be used, or none of them can.
         ConfigError: the configuration is wrong, or names no encoder.
+        Stopped: a signal asked to stop.
     """
     out = out.resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -71,24 +80,25 @@ def build(
         raise InputError(f"{config_file}: names no encoder")
     aside = out.with_name(f".{out.name}.building")
     aside.mkdir(parents=True, exist_ok=True)
-    with growing.locked(aside):
-        shutil.rmtree(aside / "segments", ignore_errors=True)
-        for name in ("graph.json", _SKIPPED):
-            (aside / name).unlink(missing_ok=True)
+    with growing.locked(aside), StopSignals() as signals:
         place(tools, device)
-        growing.create(aside, tools.encoder)
-        style = StyleCount()
+        there_already = _begun(aside, _source(captions, column, limit, tools), tools.encoder)
+        if there_already.captions and listen is not None:
+            listen(f"{there_already.captions:,} captions are there already, from a build that was interrupted")
         try:
-            growth = _grow(aside, file, tools, tools.encoder, limit, listen, style)
+            growth = _grow(aside, file, tools, tools.encoder, limit, listen, signals)
         except InputError:
             _forget(aside)
             raise
-        store.save_style(aside, style.profile())
+        (aside / _SOURCE).unlink()
         if out.is_dir():
             out.rmdir()
         aside.replace(out)
     (out / ".lock").unlink(missing_ok=True)
-    return Growth(folder=out, added=growth.added, skipped=growth.skipped, seconds=time.perf_counter() - began)
+    # What was there came by once more, as known.
+    added = growth.added + there_already + growing.Added(duplicates=-there_already.captions)
+    seconds = time.perf_counter() - began
+    return Growth(folder=out, added=added, skipped=growth.skipped, failed=growth.failed, seconds=seconds)
 
 
 def add(
@@ -103,21 +113,19 @@ def add(
     device: str | None = None,
     listen: Listen | None = None,
 ) -> Growth:
-    """Add captions to a graph folder, with its own encoder unless a configuration names one; see `growing.add`."""
-    began = time.perf_counter()
+    """Add captions to a graph folder, with its own encoder unless a configuration names one; see `growing.add`.
+
+    Raises:
+        InputError: there is no graph, the captions cannot be used, or none of them can.
+        Stopped: a signal asked to stop; what was added by then stays, and the same call goes on.
+    """
     store.read_manifest(folder)
     file = open_captions(captions, column)
     tools = graph_tools(config_file or project_file(DEFAULT), overrides, allow, encodes=False, extracts=not file.has_phrases)
     encoder = encoder_of(folder, config_file, overrides, allow)
-    place(tools, device, encoder)
-    growth = _grow(folder, file, tools, encoder, limit, listen)
-    return Growth(folder=folder, added=growth.added, skipped=growth.skipped, seconds=time.perf_counter() - began)
-
-
-def _forget(aside: Path) -> None:
-    """Remove an unfinished graph, unless a language model has found something for it that is worth keeping."""
-    if not any(log.read_bytes().count(b"\n") > 1 for log in aside.glob("extraction-*.jsonl")):
-        shutil.rmtree(aside)
+    with StopSignals() as signals:
+        place(tools, device, encoder)
+        return _grow(folder, file, tools, encoder, limit, listen, signals)
 
 
 def convert(source: Path, out: Path, *, encoder: str | None = None, merge_aliases: bool = False) -> dict[str, Any]:
@@ -140,6 +148,39 @@ def convert(source: Path, out: Path, *, encoder: str | None = None, merge_aliase
     return {"form": "relation graph", "folder": str(out), "notes": notes}
 
 
+def _source(captions: Path, column: str | None, limit: int | None, tools: Tools) -> str:
+    """A hash of all that a build depends on; what was begun with another is not gone on with."""
+    found = captions.stat()
+    values = [str(captions.resolve()), found.st_size, found.st_mtime_ns, column, limit, tools.config.model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _begun(aside: Path, source: str, encoder: TextEncoder) -> growing.Added:
+    """What an interrupted build from the same source left, to be gone on with; else nothing, in an empty graph."""
+    note = aside / _SOURCE
+    (aside / _SKIPPED).unlink(missing_ok=True)
+    if note.is_file() and note.read_text(encoding="utf-8") == source:
+        try:
+            manifest = store.read_manifest(aside)
+            check_encoder(encoder, graph=str(aside), name=manifest.encoder, known=manifest.probe, dimension=manifest.dimension)
+            return growing.Added(captions=manifest.captions, nodes=manifest.nodes)
+        except InputError:
+            pass  # damaged, or the encoder's weights are others now: from the beginning
+    note.unlink(missing_ok=True)
+    shutil.rmtree(aside / "segments", ignore_errors=True)
+    for name in ("graph.json", "style.json"):
+        (aside / name).unlink(missing_ok=True)
+    growing.create(aside, encoder)
+    records.write_text_atomic(note, source)
+    return growing.Added()
+
+
+def _forget(aside: Path) -> None:
+    """Remove an unfinished graph, unless a language model has found something for it that is worth keeping."""
+    if not any(log.read_bytes().count(b"\n") > 1 for log in aside.glob("extraction-*.jsonl")):
+        shutil.rmtree(aside)
+
+
 def _grow(
     folder: Path,
     file: CaptionFile,
@@ -147,71 +188,38 @@ def _grow(
     encoder: TextEncoder,
     limit: int | None,
     listen: Listen | None,
-    style: StyleCount | None = None,
+    signals: StopSignals,
 ) -> Growth:
-    """Add a file's captions and note what was skipped. Errors: `InputError` when none of them could be used."""
-    reasons: Counter[str] = Counter()
-    skipped: list[Skipped] = []
-    first: list[str] = []
-
-    def note() -> None:
-        if skipped:
-            records.append(folder / _SKIPPED, *skipped)
-            skipped.clear()
+    """Add a file's captions and note what was skipped. Errors: `InputError` when none of them could be used, `Stopped`."""
+    skipped = SkipRecord(folder / _SKIPPED)
 
     def usable() -> Iterator[CaptionPhrases]:
-        for row in _phrases(folder, file, tools, limit, listen):
+        for row in phrases_of(folder, file, tools, limit, listen):
+            signals.check()
             if isinstance(row, CaptionPhrases):
-                if style is not None:
-                    style.add(row.caption)
                 yield row
-                continue
-            if not reasons:
-                first.append(f"the first at {row.place}; ")
-            reasons[row.reason] += 1
-            skipped.append(row)
-            if len(skipped) >= 1000:
-                note()
+            else:
+                skipped.add(row)
 
     def told(added: growing.Added) -> None:
-        note()
+        skipped.flush()
         if listen is not None:
-            listen(f"{added.captions:,} captions, {sum(added.nodes.values()):,} phrases, {sum(reasons.values()):,} rows skipped")
+            phrases, left_out = sum(added.nodes.values()), skipped.reasons.total()
+            listen(f"{added.captions:,} captions, {phrases:,} phrases, {left_out:,} rows skipped")
 
     began = time.perf_counter()
-    added = growing.add(folder, usable(), encoder, listen=told)
-    note()
+    added = growing.add(folder, usable(), encoder, listen=told, pause=signals.check)
+    skipped.flush()
     if not added.captions and not added.duplicates:
-        worst = (
-            "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(_REASONS)) or "no scene with a modifier"
-        )
-        more = f"; and {len(reasons) - _REASONS:,} other reasons" if len(reasons) > _REASONS else ""
-        raise InputError(f"{file.name}: no caption can be used: {first[0] if first else ''}{worst}{more}")
-    return Growth(folder=folder, added=added, skipped=dict(reasons), seconds=time.perf_counter() - began)
+        raise InputError(f"{file.name}: no caption can be used: {_worst(skipped)}")
+    seconds = time.perf_counter() - began
+    return Growth(folder=folder, added=added, skipped=dict(skipped.reasons), failed=skipped.failed, seconds=seconds)
 
 
-def _phrases(
-    folder: Path, file: CaptionFile, tools: Tools, limit: int | None, listen: Listen | None
-) -> Iterator[CaptionPhrases | Skipped]:
-    if file.has_phrases:
-        return islice(file.phrases(), limit)
-    if tools.model is None:
-        raise InputError(f"{file.name}: plain captions, and the configuration has no language_model to extract their phrases")
-    config = tools.config
-    assert config.language_model is not None
-    model = str(config.language_model.init_args.get("model", config.language_model.class_path))
-    return extract(
-        islice(file.captions(), limit),
-        tools.model,
-        folder / f"extraction-{hashlib.sha256(f'{config.template} {model}'.encode()).hexdigest()[:8]}.jsonl",
-        model_name=model,
-        batch_size=config.batch_size,
-        max_new_tokens=config.max_new_tokens,
-        template=config.template,
-        listen=lambda progress: listen(_extraction_text(progress)) if listen is not None else None,
-    )
-
-
-def _extraction_text(progress: Progress) -> str:
-    known = f" ({progress.known:,} known already)" if progress.known else ""
-    return f"extracted: {progress.done:,} captions{known}, {progress.skipped:,} skipped, {progress.dropped:,} phrases dropped"
+def _worst(skipped: SkipRecord) -> str:
+    """Why nothing could be used, in a line."""
+    if skipped.first is None:
+        return "no scene with a modifier"
+    reasons = [f"{reason} ({count:,})" for reason, count in skipped.reasons.most_common(_REASONS)]
+    more = f"; and {len(skipped.reasons) - _REASONS:,} other reasons" if len(skipped.reasons) > _REASONS else ""
+    return f"the first at {skipped.first.place}; {'; '.join(reasons)}{more}"

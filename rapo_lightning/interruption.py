@@ -7,6 +7,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, final
 
+from rapo_lightning.errors import Stopped
 from rapo_lightning.processes import follows
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class StopSignals:
     def asked(self) -> bool:
         """Whether this process was asked to stop."""
         return self._asked.is_set()
+
+    def check(self, then: str = "the same command continues") -> None:
+        """Call between two pieces of work: raises `Stopped` if this process was asked to stop; ``then`` says what comes of it."""
+        if self.asked:
+            raise Stopped(f"interrupted by a signal; {then}")
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():

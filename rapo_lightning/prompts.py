@@ -138,6 +138,8 @@ def _prompt(place: str, row: Mapping[str, Any], text_column: str | None, rule_co
     text = row[text_key]
     if not isinstance(text, str) or not text.strip():
         raise InputError(f"{place}: the prompt ({text_key}) must be text and not empty")
+    if "\0" in text:
+        raise InputError(f"{place}: a zero byte in the prompt; is the file UTF-16?")
     context = {key: value for key, value in row.items() if key not in {text_key, rule_key, "id", "locked"}}
     if rule_key is not None and row[rule_key]:
         context["physical_rule"] = row[rule_key]

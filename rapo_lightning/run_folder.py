@@ -21,7 +21,7 @@ import yaml
 
 from rapo_lightning import records
 from rapo_lightning.environment import environment
-from rapo_lightning.errors import RunFolderError, StorageError
+from rapo_lightning.errors import RunFolderError, Stopped, StorageError
 from rapo_lightning.positions import Positions
 from rapo_lightning.settings import SECRET_KEYS, differences, identity
 from rapo_lightning.types import Prompt
@@ -93,7 +93,7 @@ def opened(
         try:
             yield folder
         except BaseException as error:
-            status = "failed" if isinstance(error, Exception) else "interrupted"
+            status = "failed" if isinstance(error, Exception) and not isinstance(error, Stopped) else "interrupted"
             with contextlib.suppress(RunFolderError, StorageError):  # e.g. the disk is full, which is what ended the run
                 update_run(folder, status=status, error=str(error) or type(error).__name__)
             raise

@@ -1,9 +1,10 @@
-"""What ``rapo graph`` prints: plain lines and small tables of what was built and what was found."""
+"""What ``rapo graph`` prints: plain lines and small tables of what was built, what was left out and what was found."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapo_lightning.retrieval.graph import KINDS, NODE_TYPES
@@ -11,17 +12,18 @@ from rapo_lightning.retrieval.pictures import SceneView
 from rapo_lightning.terminal import one_line
 
 if TYPE_CHECKING:
+    from rapo_lightning.graph_search import Sight
     from rapo_lightning.graphs import Growth
 
-__all__ = ["growth_data", "growth_text", "search_data", "search_text", "statistics_text"]
+__all__ = ["growth_data", "growth_text", "search_data", "search_text", "skipped_lines", "statistics_text"]
 
 _REASONS = 8
 _PLURALS = {"scene": "scenes", "subject": "subjects", "action": "actions", "atmosphere": "atmospheres"}
 
 
-def growth_data(growth: Growth) -> dict[str, Any]:
-    """A `Growth` as plain JSON."""
-    return {**asdict(growth), "folder": str(growth.folder), "seconds": round(growth.seconds, 1)}
+def growth_data(growth: Growth, exit_code: int) -> dict[str, Any]:
+    """A `Growth` as plain JSON, with the command's exit code."""
+    return {**asdict(growth), "folder": str(growth.folder), "seconds": round(growth.seconds, 1), "exit_code": exit_code}
 
 
 def growth_text(growth: Growth) -> str:
@@ -31,11 +33,19 @@ def growth_text(growth: Growth) -> str:
     lines = [f"{growth.folder}: {added.captions:,} captions added in {growth.seconds:.1f} s; new: {phrases}"]
     if added.duplicates or added.empty:
         lines.append(f"not added: {added.duplicates:,} known already, {added.empty:,} without a scene or without a modifier")
-    if growth.skipped:
-        lines.append(f"skipped: {sum(growth.skipped.values()):,} rows, listed in {growth.folder / 'skipped.jsonl'}")
-        reasons = sorted(growth.skipped.items(), key=lambda item: -item[1])
-        lines += [f"  {count:,} x {one_line(reason, 100)}" for reason, count in reasons[:_REASONS]]
+    lines += skipped_lines(growth.skipped, growth.folder / "skipped.jsonl")
+    if growth.failed:
+        lines.append(f"the language model failed on {growth.failed:,} of them; `rapo graph add` with the same file asks again")
     return "\n".join(lines)
+
+
+def skipped_lines(skipped: Mapping[str, int], listed: Path) -> list[str]:
+    """How many rows were left out, where they are ``listed``, and the most frequent reasons; nothing if there are none."""
+    if not skipped:
+        return []
+    reasons = sorted(skipped.items(), key=lambda item: -item[1])
+    lines = [f"  {count:,} x {one_line(reason, 100)}" for reason, count in reasons[:_REASONS]]
+    return [f"skipped: {sum(skipped.values()):,} rows, listed in {listed}", *lines]
 
 
 def statistics_text(found: Mapping[str, Any]) -> str:
@@ -54,18 +64,20 @@ def statistics_text(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def search_text(views: Sequence[SceneView]) -> str:
-    """Scenes with their modifiers, similarities first."""
+def search_text(views: Sequence[SceneView], sight: Sight) -> str:
+    """Scenes with their modifiers, similarities first; what is not taken has a mark."""
     lines = []
     for scene in views:
-        lines.append(f"{scene.similarity:5.2f}  {one_line(scene.text)}  ({scene.captions:,} captions)")
+        taken = ", taken itself" if scene.chosen and sight.most is not None else ""
+        lines.append(f"{scene.similarity:5.2f}  {one_line(scene.text)}  ({scene.captions:,} captions{taken})")
         for kind in KINDS:
             for row in (row for row in scene.modifiers if row.kind == kind):
-                mark = "" if row.chosen else "  (below the threshold)"
+                why = "below the threshold" if row.similarity < sight.threshold else f"not among the nearest {sight.most}"
+                mark = "" if row.chosen else f"  ({why})"
                 lines.append(f"       {row.similarity:5.2f}  {kind:<11}{one_line(row.text)}{mark}")
     return "\n".join(lines) or "the graph is empty"
 
 
-def search_data(prompt: str, views: Sequence[SceneView]) -> dict[str, Any]:
-    """The same as plain JSON."""
-    return {"prompt": prompt, "scenes": [asdict(scene) for scene in views]}
+def search_data(prompt: str, views: Sequence[SceneView], sight: Sight) -> dict[str, Any]:
+    """The same as plain JSON, with how it was looked for."""
+    return {"prompt": prompt, "sight": asdict(sight), "scenes": [asdict(scene) for scene in views]}

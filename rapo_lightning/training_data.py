@@ -14,12 +14,13 @@ from rapo_lightning.arms import Arms, GivenTexts, Interrupted, first_rendered
 from rapo_lightning.errors import ConfigError, InputError
 from rapo_lightning.graph_tools import graph_tools, place, tell
 from rapo_lightning.interruption import StopSignals
-from rapo_lightning.progress import Listen
+from rapo_lightning.progress import Listen, Tally
 from rapo_lightning.retrieval.augment import RAPOAugmenter
+from rapo_lightning.retrieval.augmentation import Augmentation
 from rapo_lightning.retrieval.captions import Progress, Skipped, open_captions
 from rapo_lightning.run_folder import choose, opened, update_run
 from rapo_lightning.run_log import run_log
-from rapo_lightning.session import OnCandidate, Outcome
+from rapo_lightning.session import OnCandidate, Outcome, make_trainer
 from rapo_lightning.settings import build_optimize, load_optimize, resolved
 from rapo_lightning.tuning.refactor_data import write_refactor_data
 from rapo_lightning.tuning.select_data import preferences
@@ -92,6 +93,7 @@ def select_data(
     command: Sequence[str] = (),
     echo: bool = True,
     listen: Callable[[str, int], OnCandidate] | None = None,
+    says: Listen | None = None,
 ) -> tuple[dict[str, Any] | None, Outcome]:
     """Pairs for L_d: both rewrites of each prompt are rendered with one noise, judged, and the better one noted.
 
@@ -100,6 +102,8 @@ def select_data(
         prompts: users' prompts.
         out: a run folder; ``pairs.jsonl`` and ``data.json`` appear in it. A run that is there is continued.
         margin: rewards that differ by this or less are a tie.
+        listen: called with a name and a number of videos before these are rendered; gives what is told of their candidates.
+        says: told how the rewriting before that goes.
 
     Returns:
         what ``data.json`` says (None: interrupted), and the outcome of the last run.
@@ -107,6 +111,7 @@ def select_data(
     Raises:
         ConfigError: the configuration has no such augmenter.
         InputError: no prompt gave a pair.
+        Stopped: a signal asked to stop amid the rewriting.
     """
     config, positions = load_optimize(config_file, overrides, allow)
     if config.trainer.get("devices", 1) not in (1, "1"):
@@ -120,11 +125,14 @@ def select_data(
         opened(out, resolved(config, allow), list(prompts), config_file=config_file, command=command) as folder,
         run_log(folder, 0, echo=echo),
     ):
-        explained = [
-            one
-            for start in range(0, len(prompts), config.batch_size)
-            for one in parts.augmenter.explain(prompts[start : start + config.batch_size])
-        ]
+        parts.augmenter.to(make_trainer(config, folder, len(prompts), signals).strategy.root_device)
+        explained: list[Augmentation] = []
+        for start in range(0, len(prompts), config.batch_size):
+            signals.check()
+            explained += parts.augmenter.explain(prompts[start : start + config.batch_size])
+            if says is not None:
+                text = f"rewritten: {len(explained):,} of {len(prompts):,} prompts"
+                says(Tally(text=text, done=len(explained), total=len(prompts)))
         texts = {
             name: {one.prompt.id: one.options[branch] for one in explained for branch in branches if branch in one.options}
             for name, branches in (("refactored", ("refactored", "merged")), ("naive", ("naive",)))

@@ -7,16 +7,18 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from rapo_lightning.progress import Listen
     from rapo_lightning.session import OnCandidate, Outcome
 
-__all__ = ["Allow", "Config", "Json", "Offline", "Out", "Quiet", "Set", "command", "end", "progress"]
+__all__ = ["Allow", "Config", "Json", "Offline", "Out", "Quiet", "Set", "Strict", "command", "counting", "end", "progress"]
 
 Config = Annotated[Path, typer.Argument(help="The configuration: one YAML is one run.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="The run folder; a run that is there is continued.", show_default=False)]
@@ -24,6 +26,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", hel
 Allow = Annotated[list[str] | None, typer.Option("--allow", metavar="PREFIX", help="Trust class paths under PREFIX.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors (and what --json prints).")]
+Strict = Annotated[bool, typer.Option("--strict", help="End with exit code 3 if any row was skipped.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the model hub.")]
 
 
@@ -41,12 +44,16 @@ def command(*, as_json: bool, quiet: bool = False, offline: bool = False, resume
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a prompt is no reason to fail
 
+    results = sys.stdout
+
     def show(text: str, data: dict[str, Any]) -> None:
         if is_first() and (as_json or (text and not quiet)):
-            print(json.dumps(data, ensure_ascii=False) if as_json else text)
+            print(json.dumps(data, ensure_ascii=False) if as_json else text, file=results)
 
     try:
-        yield show
+        # Libraries print what they like, transformers at its import; it must not get between JSON and who reads it.
+        with redirect_stdout(StringIO() if quiet else sys.stderr) if as_json else nullcontext():
+            yield show
     except (RapoError, OSError) as error:
         if isinstance(error, OSError) and error.errno in StorageError.ERRNOS:
             error = StorageError.of(error.filename or "a file", error)
@@ -76,6 +83,13 @@ def progress(stack: ExitStack, videos: int, title: str) -> OnCandidate:
     from rapo_lightning.progress import Progress
 
     return stack.enter_context(Progress(videos, title)).on_candidate
+
+
+def counting(stack: ExitStack, quiet: bool) -> Listen | None:
+    """What tells on stderr how counted work goes, as long as ``stack`` is open; None if ``quiet``."""
+    from rapo_lightning.progress import Counting
+
+    return None if quiet else stack.enter_context(Counting())
 
 
 def _hush(*, bars: bool, everything: bool) -> None:

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rapo_lightning.commands.console import Allow, Config, Json, Offline, Out, Quiet, Set, command, end, progress
+from rapo_lightning.commands.console import (
+    Allow,
+    Config,
+    Json,
+    Offline,
+    Out,
+    Quiet,
+    Set,
+    Strict,
+    command,
+    counting,
+    end,
+    progress,
+)
 
 if TYPE_CHECKING:
     from rapo_lightning.session import OnCandidate
@@ -37,6 +50,7 @@ def refactor(
     temperature: Annotated[float, typer.Option("--temperature", min=0, help="Of the language model.")] = 1.0,
     alike: Annotated[float, typer.Option("--alike", min=-1, max=1, help="The least cosine of caption and answer.")] = 0.6,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the language model.")] = 0,
+    strict: Strict = False,
     device: Annotated[str | None, typer.Option("--device", help="Where the models run; a GPU if there is one.")] = None,
     set_: Set = None,
     allow: Allow = None,
@@ -44,9 +58,13 @@ def refactor(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make pairs for L_r: a language model says each caption as people would type it."""
-    with command(as_json=as_json, quiet=quiet, offline=offline) as show:
-        from rapo_lightning import terminal, training_data
+    """Make pairs for L_r: a language model says each caption as people would type it.
+
+    Rows that cannot be used are skipped, counted and listed in skipped.jsonl; that is exit code 0, or 3 with --strict. Where the
+    language model failed on captions it is 3, too, and the same command asks about them again.
+    """
+    with command(as_json=as_json, quiet=quiet, offline=offline) as show, ExitStack() as stack:
+        from rapo_lightning import terminal_graph, training_data
         from rapo_lightning.project import project_file
 
         made = training_data.refactor_data(
@@ -58,13 +76,18 @@ def refactor(
             overrides=set_ or (),
             allow=allow or (),
             device=device,
-            listen=None if quiet else terminal.say,
+            listen=counting(stack, quiet),
             temperature=temperature,
             alike=alike,
             seed=seed,
         )
+        stack.close()
+        code = 3 if made["failed"] or (strict and made["skipped"]) else 0
         refused = ", ".join(f"{reason} ({count:,})" for reason, count in made["refused"].items()) or "none"
-        show(f"{out}: {made['pairs']:,} pairs; refused: {refused}", {"folder": str(out), **made})
+        lines = [f"{out}: {made['pairs']:,} pairs; refused: {refused}"]
+        lines += terminal_graph.skipped_lines(made["skipped"], out / "skipped.jsonl")
+        show("\n".join(lines), {"folder": str(out), **made, "exit_code": code})
+        raise typer.Exit(code)
 
 
 @data_app.command()
@@ -85,6 +108,8 @@ def select(
         from rapo_lightning import training_data
         from rapo_lightning.prompts import load_prompts
 
+        says = counting(stack, quiet)
+
         def listen(name: str, videos: int) -> OnCandidate:
             stack.close()
             return progress(stack, videos, name)
@@ -99,6 +124,7 @@ def select(
             command=["rapo", *sys.argv[1:]],
             echo=not quiet,
             listen=None if quiet else listen,
+            says=says,
         )
         stack.close()
         if made is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rapo_lightning.commands.console import Allow, Json, Offline, Quiet, Set, command
+from rapo_lightning.commands.console import Allow, Json, Offline, Quiet, Set, Strict, command, counting
 
 __all__ = ["graph_app"]
 
@@ -26,9 +27,17 @@ Column = Annotated[str | None, typer.Option("--column", help="The column of the 
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N rows.")]
 Device = Annotated[str | None, typer.Option("--device", help="Where the models run; a GPU if there is one.")]
 Prompt = Annotated[str, typer.Argument(help="A prompt.", show_default=False)]
-Scenes = Annotated[int, typer.Option("--scenes", min=1, help="How many scenes.")]
+LEAST = "The least similarity of a modifier that is taken."
+AnyConfig = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="An encoder, as in configs/graph/; or a run: what its augmenter takes is shown."),
+]
+Scenes = Annotated[int | None, typer.Option("--scenes", min=1, help="How many scenes. [default: 3]")]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option("--kinds", help="Of scene, subject, action and atmosphere; repeatable, or with commas. [default: all]"),
+]
 Modifiers = Annotated[int, typer.Option("--modifiers", min=1, help="How many modifiers a kind and scene.")]
-Threshold = Annotated[float, typer.Option("--threshold", min=-1, max=1, help="The least similarity of a modifier.")]
 
 
 @graph_app.command()
@@ -38,6 +47,7 @@ def build(
     config: GraphConfig = None,
     column: Column = None,
     limit: Limit = None,
+    strict: Strict = False,
     device: Device = None,
     set_: Set = None,
     allow: Allow = None,
@@ -45,9 +55,14 @@ def build(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Build a graph from captions; a language model extracts their phrases where the file does not bring them."""
-    with command(as_json=as_json, quiet=quiet, offline=offline) as show:
-        from rapo_lightning import graphs, terminal, terminal_graph
+    """Build a graph from captions; a language model extracts their phrases where the file does not bring them.
+
+    Rows that cannot be used are skipped, counted and listed in skipped.jsonl; that is exit code 0, or 3 with --strict. Where the
+    language model failed on captions it is 3, too: `rapo graph add` with the same file asks about them again. 75: interrupted by
+    a signal; the same command continues.
+    """
+    with command(as_json=as_json, quiet=quiet, offline=offline) as show, ExitStack() as stack:
+        from rapo_lightning import graphs, terminal_graph
 
         built = graphs.build(
             captions,
@@ -58,9 +73,12 @@ def build(
             device=device,
             overrides=set_ or (),
             allow=allow or (),
-            listen=None if quiet else terminal.say,
+            listen=counting(stack, quiet),
         )
-        show(terminal_graph.growth_text(built), terminal_graph.growth_data(built))
+        stack.close()
+        code = built.exit_code(strict=strict)
+        show(terminal_graph.growth_text(built), terminal_graph.growth_data(built, code))
+        raise typer.Exit(code)
 
 
 @graph_app.command()
@@ -70,6 +88,7 @@ def add(
     config: GraphConfig = None,
     column: Column = None,
     limit: Limit = None,
+    strict: Strict = False,
     device: Device = None,
     set_: Set = None,
     allow: Allow = None,
@@ -77,9 +96,9 @@ def add(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add captions to a graph; only what is new is encoded."""
-    with command(as_json=as_json, quiet=quiet, offline=offline) as show:
-        from rapo_lightning import graphs, terminal, terminal_graph
+    """Add captions to a graph; only what is new is encoded. Exit codes are those of `rapo graph build`."""
+    with command(as_json=as_json, quiet=quiet, offline=offline) as show, ExitStack() as stack:
+        from rapo_lightning import graphs, terminal_graph
 
         added = graphs.add(
             folder,
@@ -90,9 +109,12 @@ def add(
             device=device,
             overrides=set_ or (),
             allow=allow or (),
-            listen=None if quiet else terminal.say,
+            listen=counting(stack, quiet),
         )
-        show(terminal_graph.growth_text(added), terminal_graph.growth_data(added))
+        stack.close()
+        code = added.exit_code(strict=strict)
+        show(terminal_graph.growth_text(added), terminal_graph.growth_data(added, code))
+        raise typer.Exit(code)
 
 
 @graph_app.command()
@@ -129,10 +151,11 @@ def stats(folder: Folder, as_json: Json = False) -> None:
 def search(
     folder: Folder,
     prompt: Prompt,
-    scenes: Scenes = 3,
+    scenes: Scenes = None,
     modifiers: Modifiers = 5,
-    threshold: Threshold = 0.0,
-    config: GraphConfig = None,
+    threshold: Annotated[float | None, typer.Option("--threshold", min=-1, max=1, help=f"{LEAST} [default: 0]")] = None,
+    kinds: Kinds = None,
+    config: AnyConfig = None,
     set_: Set = None,
     allow: Allow = None,
     offline: Offline = False,
@@ -141,11 +164,19 @@ def search(
     """List the scenes and modifiers nearest to a prompt, with their cosine similarities."""
     with command(as_json=as_json, offline=offline) as show:
         from rapo_lightning import graph_search, terminal_graph
-        from rapo_lightning.graph_tools import encoder_of
 
-        encoder = encoder_of(folder, config, set_ or (), allow or ())
-        views = graph_search.search(folder, prompt, encoder, scenes=scenes, modifiers=modifiers, threshold=threshold)
-        show(terminal_graph.search_text(views), terminal_graph.search_data(prompt, views))
+        encoder, seen = graph_search.sight(
+            folder,
+            config,
+            set_ or (),
+            allow or (),
+            default=graph_search.Sight(threshold=0.0),
+            scenes=scenes,
+            threshold=threshold,
+            kinds=graph_search.kinds_named(kinds or ()),
+        )
+        views = graph_search.search(folder, prompt, encoder, seen, modifiers=modifiers)
+        show(terminal_graph.search_text(views, seen), terminal_graph.search_data(prompt, views, seen))
 
 
 @graph_app.command()
@@ -153,20 +184,29 @@ def show(
     folder: Folder,
     prompt: Prompt,
     out: Annotated[Path, typer.Option("--out", help="The picture: .svg or .html.")] = Path("graph.html"),
-    scenes: Scenes = 3,
+    scenes: Scenes = None,
     modifiers: Modifiers = 8,
-    threshold: Threshold = 0.6,
-    config: GraphConfig = None,
+    threshold: Annotated[float | None, typer.Option("--threshold", min=-1, max=1, help=f"{LEAST} [default: 0.6]")] = None,
+    kinds: Kinds = None,
+    config: AnyConfig = None,
     set_: Set = None,
     allow: Allow = None,
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
-    """Draw the scenes near a prompt and their modifiers."""
+    """Draw the scenes near a prompt and their modifiers; what is taken of them stands out."""
     with command(as_json=as_json, offline=offline) as print_:
         from rapo_lightning import graph_search
-        from rapo_lightning.graph_tools import encoder_of
 
-        encoder = encoder_of(folder, config, set_ or (), allow or ())
-        graph_search.draw(folder, prompt, out, encoder, scenes=scenes, modifiers=modifiers, threshold=threshold)
+        encoder, seen = graph_search.sight(
+            folder,
+            config,
+            set_ or (),
+            allow or (),
+            default=graph_search.Sight(),
+            scenes=scenes,
+            threshold=threshold,
+            kinds=graph_search.kinds_named(kinds or ()),
+        )
+        graph_search.draw(folder, prompt, out, encoder, seen, modifiers=modifiers)
         print_(str(out), {"picture": str(out)})

@@ -28,8 +28,12 @@ def rewrite(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Rewrite prompts (Stage 1 alone, without videos) and show what changed; without prompts, reads standard input."""
-    with command(as_json=as_json, quiet=quiet, offline=offline, resumes=False) as show:
+    """Rewrite prompts (Stage 1 alone, without videos) and show what changed; without prompts, reads standard input.
+
+    Exit code 3: a prompt could not be rewritten. With --out, the same command goes on after an interruption (75 by a signal):
+    until all is done, what is done lies in FILE.partial.
+    """
+    with command(as_json=as_json, quiet=quiet, offline=offline, resumes=out is not None) as show:
         from rapo_lightning import rewriting, terminal, terminal_rewrite
 
         if out is not None and out.suffix.lower() not in {".txt", ".jsonl"}:
@@ -37,7 +41,7 @@ def rewrite(
         wanted = rewriting.gather(prompt, prompts, limit) or rewriting.read_lines(iter(sys.stdin))[:limit]
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         done = []
-        for one in rewriting.rewrite(config, wanted, overrides=set_ or (), allow=allow or (), device=device):
+        for one in rewriting.rewrite(config, wanted, overrides=set_ or (), allow=allow or (), device=device, out=out):
             done.append(one)
             if not as_json:
                 show(terminal_rewrite.rewrite_text(one, colour=colour, steps=steps), {})

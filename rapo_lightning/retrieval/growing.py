@@ -1,18 +1,18 @@
 """Adds captions to a graph folder in bounded memory: only phrases that are new are encoded, only what is new is written.
 
 Whether a phrase or a caption is known is looked up in the sorted hashes of the segments on disk, in logarithmic time, so that a
-few captions cost the same on a graph of any size. Small segments are merged now and then; large ones stay as they are.
+few captions cost the same on a graph of any size. Small segments are merged now and then; large ones stay as they are. The
+captions' style is renewed with each batch.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,9 +20,11 @@ from rapo_lightning.errors import InputError, PartError
 from rapo_lightning.protocols import TextEncoder
 from rapo_lightning.retrieval.graph import KINDS, NODE_TYPES
 from rapo_lightning.retrieval.identity import check_encoder, encoder_name, probe
+from rapo_lightning.retrieval.merging import merge_small
 from rapo_lightning.retrieval.phrases import hash_keys, key, tidy
-from rapo_lightning.retrieval.segments import Segment, find, mapped, read_texts
-from rapo_lightning.retrieval.store import Manifest, Part, append, read_manifest, remove_strays, write_manifest
+from rapo_lightning.retrieval.segments import Segment, find, mapped
+from rapo_lightning.retrieval.store import Manifest, append, read_manifest, remove_strays, write_manifest
+from rapo_lightning.retrieval.style_files import GrowingStyle
 from rapo_lightning.types import CaptionPhrases
 
 if TYPE_CHECKING:
@@ -34,10 +36,8 @@ __all__ = ["Added", "add", "create", "locked"]
 
 #: Captions that are added together; a segment holds at least so many where there are more.
 BATCH = 32_768
-#: So many segments of like size become one: each is less than so many times as large as the smallest of them, in bytes.
-_MERGED, _LIKE = 8, 8
-#: Larger ones stay as they are.
-_LARGE = 256e6
+#: Texts that are encoded at once, so that an addition can be stopped within seconds.
+_PIECE = 8_192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,7 @@ def add(
     *,
     batch: int = BATCH,
     listen: Callable[[Added], None] | None = None,
+    pause: Callable[[], None] = lambda: None,
 ) -> Added:
     """Add captions to the graph of a folder; what was there stays as it was if this is interrupted.
 
@@ -82,6 +83,7 @@ def add(
         encoder: the one that the graph was made with.
         batch: captions in memory at once.
         listen: told of the sum after each batch.
+        pause: called now and then between two pieces of work; what it raises ends the addition, as an interruption does.
 
     Raises:
         InputError: another encoder, or a folder that another process is adding to.
@@ -90,18 +92,24 @@ def add(
         manifest = read_manifest(folder)
         check_encoder(encoder, graph=str(folder), name=manifest.encoder, known=manifest.probe, dimension=manifest.dimension)
         remove_strays(folder, manifest)
+        style = GrowingStyle(folder, captions=manifest.captions)
         total = Added()
         rest = iter(captions)
         while chunk := list(islice(rest, batch)):
-            manifest, added = _add(folder, manifest, chunk, encoder)
-            manifest = _merged(folder, manifest)
+            manifest, added, taken = _add(folder, manifest, chunk, encoder, pause)
+            if taken:
+                style.add(caption.caption for caption in taken)
+            manifest = merge_small(folder, manifest)
             total += added
             if listen is not None:
                 listen(total)
     return total
 
 
-def _add(folder: Path, manifest: Manifest, captions: Sequence[CaptionPhrases], encoder: TextEncoder) -> tuple[Manifest, Added]:
+def _add(
+    folder: Path, manifest: Manifest, captions: Sequence[CaptionPhrases], encoder: TextEncoder, pause: Callable[[], None]
+) -> tuple[Manifest, Added, Sequence[CaptionPhrases]]:
+    """The graph with captions added, what that came to, and which of them were new."""
     whole = [caption for caption in captions if caption.scenes and any(_phrases(caption, kind) for kind in KINDS)]
     known = _Known(folder, manifest)
     hashes = hash_keys(caption.caption for caption in whole)
@@ -110,7 +118,7 @@ def _add(folder: Path, manifest: Manifest, captions: Sequence[CaptionPhrases], e
     taken = [caption for caption, new in zip(whole, fresh, strict=True) if new]
     added = Added(duplicates=len(whole) - len(taken), empty=len(captions) - len(whole))
     if not taken:
-        return manifest, added
+        return manifest, added, taken
 
     texts: dict[str, list[str]] = {}
     keys: dict[str, NDArray[np.int64]] = {}
@@ -135,21 +143,29 @@ def _add(folder: Path, manifest: Manifest, captions: Sequence[CaptionPhrases], e
         texts[kind] = [text for text, is_new in zip(said, new, strict=True) if is_new]
         keys[kind] = hashed[new]
 
-    vectors = _encoded(encoder, texts, manifest.dimension)
+    vectors = _encoded(encoder, texts, manifest.dimension, pause)
     segment = Segment(texts=texts, x=vectors, keys=keys, occurrence=occurrence, captions=hashes[fresh], first=first)
     added += Added(captions=len(taken), nodes={kind: len(texts[kind]) for kind in NODE_TYPES})
-    return append(folder, manifest, segment), added
+    return append(folder, manifest, segment), added, taken
 
 
-def _encoded(encoder: TextEncoder, texts: Mapping[str, Sequence[str]], dimension: int) -> dict[str, NDArray[np.float32]]:
+def _encoded(
+    encoder: TextEncoder, texts: Mapping[str, Sequence[str]], dimension: int, pause: Callable[[], None]
+) -> dict[str, NDArray[np.float32]]:
     """Embeddings by node type; a text of several types is encoded once."""
     row: dict[str, int] = {}
     for kind in NODE_TYPES:
         for text in texts[kind]:
             row.setdefault(text, len(row))
-    vectors = encoder.encode(list(row)).cpu().numpy() if row else np.zeros((0, dimension), np.float32)
-    if vectors.shape != (len(row), dimension) or not np.isfinite(vectors).all():
-        raise PartError(f"{encoder_name(encoder)}: gave no {len(row)} finite vectors of {dimension} numbers")
+    vectors = np.empty((len(row), dimension), np.float32)
+    rest = iter(row)
+    for first in range(0, len(row), _PIECE):
+        pause()
+        piece = list(islice(rest, _PIECE))
+        found = encoder.encode(piece).cpu().numpy()
+        if found.shape != (len(piece), dimension) or not np.isfinite(found).all():
+            raise PartError(f"{encoder_name(encoder)}: gave no {len(piece)} finite vectors of {dimension} numbers")
+        vectors[first : first + _PIECE] = found
     return {kind: vectors[[row[text] for text in texts[kind]]].reshape(-1, dimension) for kind in NODE_TYPES}
 
 
@@ -176,44 +192,6 @@ class _Known:
             missing = np.flatnonzero(found < 0)
             found[missing] = find(wanted[missing], arrays[keys], None if values is None else arrays[values])
         return found
-
-
-def _merged(folder: Path, manifest: Manifest) -> Manifest:
-    """The graph with its last segments made one, once enough of them are of like size: what is added is copied a few times in
-    all, however many additions there are."""
-    small: list[Part] = []
-    for part in reversed(manifest.segments):
-        sizes = [sum(one.files.values()) for one in (part, *small)]
-        if sizes[0] > _LARGE or max(sizes) > _LIKE * min(sizes):
-            break
-        small.insert(0, part)
-    if len(small) < _MERGED:
-        return manifest
-    arrays: dict[str, list[NDArray[Any]]] = {}
-    texts: dict[str, list[str]] = {kind: [] for kind in NODE_TYPES}
-    keys: dict[str, list[NDArray[np.int64]]] = {kind: [] for kind in NODE_TYPES}
-    for part in small:
-        where = folder / "segments" / part.name
-        for kind, names in read_texts(where / "nodes.jsonl", part.nodes).items():
-            texts[kind] += names
-        found = mapped(where / "tensors.safetensors")
-        for name, array in found.items():
-            arrays.setdefault(name, []).append(array)
-        for kind in NODE_TYPES:
-            keys[kind].append(np.asarray(found[f"key.{kind}"])[np.argsort(found[f"node.{kind}"])])
-    before = Counter[str]()
-    for part in manifest.segments[: -len(small)]:
-        before.update(part.nodes)
-    segment = Segment(
-        texts=texts,
-        x={kind: np.concatenate(arrays[f"x.{kind}"]) for kind in NODE_TYPES},
-        keys={kind: np.concatenate(keys[kind]) for kind in NODE_TYPES},
-        occurrence={kind: np.concatenate(arrays[f"occurrence.{kind}"], axis=1) for kind in NODE_TYPES},
-        captions=np.concatenate(arrays["key.caption"]),
-        first={kind: before[kind] for kind in NODE_TYPES},
-        edges={kind: np.concatenate(arrays[f"edge.{kind}"], axis=1) for kind in KINDS if f"edge.{kind}" in arrays},
-    )
-    return append(folder, manifest, segment, captions=sum(part.captions for part in small), instead_of=small)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ Two strictnesses, as two kinds of step:
   ``same``, that each word with a meaning of its own is said, or has another word or phrase in its place.
 
 Both check locked words, quoted text, digits and the writing system (`keeping`). No rule sees a contradiction that was added ("a
-ball goes left and moves to the right"), ``meaning`` sees no relation between things, nor what writing without blanks says.
+ball goes left and moves to the right"), but `alternatives` some between two details; ``meaning`` sees no relation between things,
+nor what writing without blanks says.
 Pure functions; counts, stems and neutral words are English.
 """
 
@@ -22,7 +23,7 @@ from typing import Literal
 from rapo_lightning.keeping import lost_fixtures
 from rapo_lightning.retrieval.words import ARTICLES, DIRECTIONS, GRAMMAR, NEUTRAL, Word, words
 
-__all__ = ["Mode", "Same", "losses", "open_words", "worked_in"]
+__all__ = ["Mode", "Same", "alternatives", "losses", "open_words", "worked_in"]
 
 Mode = Literal["strict", "meaning"]
 
@@ -31,6 +32,8 @@ Same = Callable[[str, str], bool]
 
 #: The most words of a phrase that may stand in a word's place.
 _SPAN = 4
+#: How many words two details must share to be alternatives.
+_ALIKE = 2
 #: How many words after a number or an article it may speak of.
 _REACH = 3
 
@@ -61,6 +64,19 @@ def worked_in(detail: str, body: str, text: str) -> bool:
     known, there = ({word.stem for word in words(one)} for one in (body, text))
     wanted = {word.stem for word in words(detail) if not _neutral(word)} - known
     return 2 * len(wanted & there) >= len(wanted)
+
+
+def alternatives(detail: str, other: str, request: str) -> bool:
+    """Whether a detail is another but for one word at most: "goes left at a slow pace" and "goes left at a fast pace".
+
+    Said of one thing they contradict each other, or the second adds nothing. They must share two words or more, neutral ones
+    aside: "a dog runs" and "a dog barks" go together. So do two whose difference is a word of the ``request`` itself.
+    """
+    mine, others = ({word.stem for word in words(one) if _tells(word)} for one in (detail, other))
+    own = mine - others
+    if len(mine) != len(others) or len(own) > 1 or len(mine & others) < _ALIKE:
+        return False
+    return not (own and own <= {word.stem for word in words(request)})
 
 
 def open_words(request: str, text: str) -> dict[str, list[str]]:
@@ -99,6 +115,10 @@ def open_words(request: str, text: str) -> dict[str, list[str]]:
 
 def _neutral(word: Word) -> bool:
     return word.text in NEUTRAL or word.value is not None
+
+
+def _tells(word: Word) -> bool:
+    return word.text in DIRECTIONS or not _neutral(word) or word.value is not None
 
 
 def _lost_words(request: str, text: str) -> list[str]:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from rapo_lightning.errors import InputError, StorageError
 from rapo_lightning.retrieval.graph import NODE_TYPES
+from rapo_lightning.retrieval.phrases import hash_keys
 
 __all__ = ["Segment", "find", "mapped", "read_texts", "write_segment"]
 
@@ -113,11 +114,11 @@ def mapped(path: Path) -> dict[str, NDArray[Any]]:
         raise InputError(f"{path}: cannot be read ({error}); the graph is damaged") from error
 
 
-def read_texts(path: Path, counts: Mapping[str, int]) -> dict[str, list[str]]:
-    """The texts of a segment by node type, as many as ``counts`` says.
+def read_texts(path: Path, counts: Mapping[str, int], arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[str]]:
+    """The texts of a segment by node type, as many as ``counts`` says, and with the hashes that are among its ``arrays``.
 
     Raises:
-        InputError: a line that is no node, or not as many nodes as there should be.
+        InputError: a line that is no node, not as many nodes as there should be, or a text that is another.
     """
     texts: dict[str, list[str]] = {kind: [] for kind in NODE_TYPES}
     number = 0
@@ -134,6 +135,10 @@ def read_texts(path: Path, counts: Mapping[str, int]) -> dict[str, list[str]]:
     found = {kind: len(names) for kind, names in texts.items()}
     if found != dict(counts):
         raise InputError(f"{path}: holds {found}, but should hold {dict(counts)}; the graph is damaged")
+    for kind, names in texts.items():
+        order = np.argsort(arrays[f"node.{kind}"])
+        if (changed := np.flatnonzero(hash_keys(names) != np.asarray(arrays[f"key.{kind}"])[order])).size:
+            raise InputError(f"{path}: the {kind} {names[changed[0]]!r} was another text when the graph was made; it is damaged")
     return texts
 
 

@@ -32,13 +32,17 @@ _NAMED = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """How two candidates of a prompt compared: their places, what was answered in each order, which place won, and why."""
+    """How two candidates of a prompt compared: their places, what was answered in each order, which place stands, and why.
+
+    ``tie``: neither was better in both orders, so that the earlier stands without having won.
+    """
 
     first: int
     second: int
     answers: tuple[str, str]
-    winner: int
+    stands: int
     reason: str
+    tie: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +55,20 @@ class Selected:
 
     @property
     def reason(self) -> str:
-        """The choice in one line."""
-        won = sum(vote.winner == self.index for vote in self.votes)
+        """The choice in one line: what it won, what was a tie, and where only its place decided."""
+        if not self.votes:
+            return "nothing to compare it with"
+        own = [vote for vote in self.votes if self.index in (vote.first, vote.second)]
+        told = f"won {sum(vote.stands == self.index and not vote.tie for vote in own)} of its {len(own)} comparisons"
+        if ties := [vote for vote in own if vote.tie]:
+            stands = any(vote.stands == self.index for vote in ties)
+            told += f", {len(ties)} {'were ties' if len(ties) > 1 else 'was a tie'}"
+            told += ", in which the earlier text stands" if stands else ""
+        stood = Counter(vote.stands for vote in self.votes)
+        if level := [str(place + 1) for place in sorted(stood) if place != self.index and stood[place] == stood[self.index]]:
+            told += f"; {' and '.join(level)} did as well, and the earliest stands"
         said = "; ".join(f"{vote.first + 1} against {vote.second + 1}: {vote.reason}" for vote in self.votes)
-        return f"won {won} of {len(self.votes)} comparisons ({said})" if self.votes else "nothing to compare it with"
+        return f"{told} ({said})"
 
 
 @final
@@ -88,8 +102,8 @@ class LLMSelector:
     def select(self, prompts: Sequence[Prompt], candidates: Sequence[Sequence[str]]) -> list[Selected]:
         """One choice a prompt, among one or more texts each; all pairs of all prompts are asked in one call.
 
-        The candidate that wins the most comparisons is chosen, ties to the earlier. Equal texts (but for blanks and case) are
-        one candidate. An answer that names neither A nor B, or both, and one that failed, count as a tie; the vote says so.
+        The candidate that stands after the most comparisons is chosen, the earliest of those that are level. Equal texts (but
+        for blanks and case) are one candidate. An answer that names neither A nor B, or both, and one that failed, make a tie.
         """
         if len(prompts) != len(candidates) or not all(candidates):
             raise ValueError("each prompt needs its candidates, one or more")
@@ -117,8 +131,8 @@ class LLMSelector:
             tokens[row] += sum(answer.tokens for answer in (forth, back) if isinstance(answer, Reply))
         chosen = []
         for row, (prompt, texts) in enumerate(zip(prompts, candidates)):
-            wins = Counter(vote.winner for vote in votes[row])
-            index = max(self._entrants(prompt, texts), key=lambda place: (wins[place], -place))
+            stood = Counter(vote.stands for vote in votes[row])
+            index = max(self._entrants(prompt, texts), key=lambda place: (stood[place], -place))
             chosen.append(Selected(index=index, votes=tuple(votes[row]), tokens=tokens[row]))
         return chosen
 
@@ -143,14 +157,12 @@ def _vote(first: int, second: int, forth: Reply | Failure, back: Reply | Failure
     """``forth`` was asked with the first as A, ``back`` with the second as A."""
     said = [answer.text if isinstance(answer, Reply) else answer.error for answer in (forth, back)]
     labels = [label(answer.text) if isinstance(answer, Reply) else None for answer in (forth, back)]
+    won = {("A", "B"): first, ("B", "A"): second}.get((labels[0] or "", labels[1] or ""))
     if failed := [answer.error for answer in (forth, back) if isinstance(answer, Failure)]:
-        winner, reason = first, f"a tie, an answer failed: {failed[0]}"
+        reason = f"a tie, an answer failed: {failed[0]}"
     elif None in labels:
-        winner, reason = first, f"a tie, an answer names no single prompt: {said[labels.index(None)][:80]!r}"
-    elif labels == ["A", "B"]:
-        winner, reason = first, f"{first + 1} is better in both orders"
-    elif labels == ["B", "A"]:
-        winner, reason = second, f"{second + 1} is better in both orders"
+        reason = f"a tie, an answer names no single prompt: {said[labels.index(None)][:80]!r}"
     else:
-        winner, reason = first, "a tie, the orders disagree"
-    return Vote(first=first, second=second, answers=(said[0], said[1]), winner=winner, reason=reason)
+        reason = "a tie, the orders disagree" if won is None else f"{won + 1} is better in both orders"
+    stands = first if won is None else won
+    return Vote(first=first, second=second, answers=(said[0], said[1]), stands=stands, reason=reason, tie=won is None)

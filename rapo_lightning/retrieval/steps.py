@@ -13,7 +13,7 @@ from rapo_lightning.errors import PartError
 from rapo_lightning.keeping import holds
 from rapo_lightning.language.answers import clean, complaint, count_words
 from rapo_lightning.protocols import LanguageModel, TextEncoder
-from rapo_lightning.retrieval.guard import Same, losses, open_words, worked_in
+from rapo_lightning.retrieval.guard import Same, alternatives, losses, open_words, worked_in
 from rapo_lightning.retrieval.phrases import key
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Failure, Message, Modifier, Prompt, Reply, Retrieved
@@ -83,7 +83,8 @@ class Restyled:
 def merge(prompts: Sequence[Prompt], found: Sequence[Sequence[Retrieved]], template: Template, ask: Asking) -> list[Merged]:
     """Merge each prompt's modifiers into its text, byte for byte as it stands, in descending similarity (RAPO++ Eq. 1).
 
-    One modifier a call; the m-th calls of all prompts are one batch. A modifier that the text says already is not asked for.
+    One modifier a call; the m-th calls of all prompts are one batch. Not asked for is a modifier that the text says already, and
+    one that is an alternative of another of its kind that was merged, so that no two paces of one movement are said.
     """
     queues = [sorted(one, key=lambda item: -item.similarity) for one in found]
     texts = [prompt.text for prompt in prompts]
@@ -92,9 +93,10 @@ def merge(prompts: Sequence[Prompt], found: Sequence[Sequence[Retrieved]], templ
     for step in range(max(map(len, queues), default=0)):
         active = [row for row, queue in enumerate(queues) if step < len(queue)]
         modifiers = {row: queues[row][step].modifier for row in active}
-        for row in [row for row in active if holds(texts[row], modifiers[row].text)]:
-            active.remove(row)
-            steps[row].append(Merge(modifier=modifiers[row], before=texts[row], answer="", undone="the text says it already"))
+        for row in [*active]:
+            if (needless := _needless(modifiers[row], texts[row], prompts[row], steps[row])) is not None:
+                active.remove(row)
+                steps[row].append(Merge(modifier=modifiers[row], before=texts[row], answer="", undone=needless))
         answers = ask([template.messages(body=texts[row], modifier=modifiers[row].text) for row in active])
         for row, answer in zip(active, answers, strict=True):
             before = texts[row]
@@ -134,6 +136,15 @@ def check_restyled(
         pairs = [(prompt.text, one.text) for prompt, one in zip(prompts, texts, strict=True) if one.undone is None]
         same = _same(pairs, encoder, meaning)
     return [_checked(prompt, one, max_words, same) for prompt, one in zip(prompts, texts, strict=True)]
+
+
+def _needless(modifier: Modifier, text: str, prompt: Prompt, done: Sequence[Merge]) -> str | None:
+    """Why a modifier is not asked for; None when it is."""
+    if holds(text, modifier.text):
+        return "the text says it already"
+    merged = (step.modifier for step in done if step.undone is None and step.modifier.kind == modifier.kind)
+    rival = next((one.text for one in merged if alternatives(modifier.text, one.text, prompt.text)), None)
+    return None if rival is None else f"{rival!r} is merged, which it repeats or contradicts"
 
 
 def _merge_fault(answer: Reply | Failure, before: str, modifier: Modifier, prompt: Prompt) -> str | None:

@@ -3,7 +3,7 @@
 ::
 
     graph.json               what the graph is: encoder, dimension, counts, the segments with the sizes of their files
-    style.json               how long the captions are and how they begin (`retrieval.style`), for rewriting in their style
+    style.json               how long the captions are and how they begin (`retrieval.style_files`), for rewriting in their style
     segments/<name>/         nodes.jsonl and tensors.safetensors (`retrieval.segments`)
 
 ``graph.json`` is replaced at once and comes last, so that the graph is the old one or the new one at every moment.
@@ -27,11 +27,10 @@ from rapo_lightning.records import parse_json, write_text_atomic
 from rapo_lightning.retrieval.graph import KINDS, NODE_TYPES, RelationGraph, co_occurrence, edge_sum
 from rapo_lightning.retrieval.phrases import hash_keys
 from rapo_lightning.retrieval.segments import Segment, mapped, read_texts, write_segment
+from rapo_lightning.retrieval.style_files import load_style, save_style
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from rapo_lightning.retrieval.style import StyleProfile
 
 __all__ = ["Manifest", "Part", "append", "load_graph", "load_style", "read_manifest", "remove_strays", "save_graph", "save_style"]
 
@@ -121,14 +120,15 @@ def _load(folder: Path, manifest: Manifest) -> RelationGraph:
     arrays: dict[str, list[NDArray[Any]]] = {}
     for part in manifest.segments:
         where = folder / "segments" / part.name
-        for kind, names in read_texts(where / "nodes.jsonl", part.nodes).items():
+        found = mapped(where / "tensors.safetensors")
+        for kind, names in read_texts(where / "nodes.jsonl", part.nodes, found).items():
             texts[kind] += names
-        for name, array in mapped(where / "tensors.safetensors").items():
+        for name, array in found.items():
             arrays.setdefault(name, []).append(array)
 
     def joined(name: str, axis: int, empty: tuple[int, ...], dtype: type) -> torch.Tensor:
-        found = arrays.get(name) or [np.zeros(empty, dtype)]
-        return torch.from_numpy(found[0] if len(found) == 1 else np.concatenate(found, axis))
+        several = arrays.get(name) or [np.zeros(empty, dtype)]
+        return torch.from_numpy(several[0] if len(several) == 1 else np.concatenate(several, axis))
 
     occurrence = {kind: joined(f"occurrence.{kind}", 1, (2, 0), np.int64) for kind in NODE_TYPES}
     edges = {}
@@ -227,21 +227,3 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         {"name": p.name, "nodes": dict(p.nodes), "captions": p.captions, "files": dict(p.files)} for p in manifest.segments
     ]
     write_text_atomic(folder / "graph.json", json.dumps(values, indent=1) + "\n")
-
-
-def load_style(folder: Path) -> StyleProfile | None:
-    """The captions' style that lies with a graph; None where there is none."""
-    from rapo_lightning.retrieval.style import StyleProfile
-
-    path = folder / "style.json"
-    if not path.is_file():
-        return None
-    try:
-        return StyleProfile.of(parse_json(path.read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: no style of captions: {error}") from error
-
-
-def save_style(folder: Path, style: StyleProfile) -> None:
-    """Lay a style with a graph."""
-    write_text_atomic(folder / "style.json", json.dumps(style.values(), indent=1, ensure_ascii=False) + "\n")

@@ -21,6 +21,8 @@ __all__ = ["StyleCount", "StyleProfile", "profile"]
 
 #: Texts counted at once; when there are more, the rarer half is forgotten, so that only rare ones can be undercounted.
 _COUNTED = 50_000
+#: Texts of each counter that are kept on disk; one is undercounted by no more than one in so many of all that were counted.
+_KEPT = 1_000
 #: Words of an opener, the longer tried first, and the share of captions that must begin with it.
 _OPENERS = {4: 0.05, 2: 0.05}
 _MARKS = ".,:;!?()\"'“”‘’"
@@ -86,12 +88,38 @@ class StyleProfile:
 
 @final
 class StyleCount:
-    """Counts what a style is told from, a caption at a time, in bounded memory."""
+    """Counts what a style is told from, a caption at a time, in bounded memory; `values` and `of` let it go on another day."""
 
     def __init__(self) -> None:
         self._lengths: Counter[int] = Counter()
         self._openers: dict[int, Counter[str]] = {size: Counter() for size in _OPENERS}
         self._frequent: Counter[str] = Counter()
+
+    @property
+    def captions(self) -> int:
+        """How many were counted."""
+        return self._lengths.total()
+
+    def shorten(self) -> None:
+        """Forget what is rare, so that `values` are some thousand numbers however many captions there were."""
+        for counter in (*self._openers.values(), self._frequent):
+            _shorten(counter)
+
+    def values(self) -> dict[str, Any]:
+        """Plain JSON values, for `of`."""
+        lengths = {str(length): self._lengths[length] for length in sorted(self._lengths)}
+        openers = {str(size): dict(_ranked(counter)) for size, counter in self._openers.items()}
+        return {"lengths": lengths, "openers": openers, "words": dict(_ranked(self._frequent))}
+
+    @classmethod
+    def of(cls, values: Any) -> StyleCount:
+        """A count from its `values`. Raises ``ValueError``, ``TypeError``, ``KeyError`` or ``AttributeError`` for others."""
+        count = cls()
+        count._lengths.update({int(length): int(number) for length, number in values["lengths"].items()})
+        for size, counter in count._openers.items():
+            counter.update({str(text): int(number) for text, number in values["openers"][str(size)].items()})
+        count._frequent.update({str(text): int(number) for text, number in values["words"].items()})
+        return count
 
     def add(self, caption: str) -> None:
         """Count a caption; one without a word says nothing of a style."""
@@ -110,7 +138,7 @@ class StyleCount:
         Raises:
             InputError: no caption had a word.
         """
-        total = self._lengths.total()
+        total = self.captions
         if not total:
             raise InputError("there is no caption to take a style from")
         return StyleProfile(
@@ -137,6 +165,17 @@ def _count(counter: Counter[str], texts: Iterable[str]) -> None:
     if len(counter) > _COUNTED:
         for text, _ in _ranked(counter)[_COUNTED // 2 :]:
             del counter[text]
+
+
+def _shorten(counter: Counter[str]) -> None:
+    """Keep the most frequent texts, all of them less what the first of the others has (as summaries of Misra and Gries merge):
+    so that a text which becomes frequent little by little is not forgotten each time."""
+    if len(counter) > _KEPT:
+        least = _ranked(counter)[_KEPT][1]
+        for text in [*counter]:
+            counter[text] -= least
+            if counter[text] <= 0:
+                del counter[text]
 
 
 def _ranked(counter: Counter[str]) -> list[tuple[str, int]]:

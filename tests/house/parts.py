@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 from rapo_lightning.errors import PartError
 from rapo_lightning.generators.fake import FakeGenerator
 from rapo_lightning.rewriters.fake import FakeRewriter
-from rapo_lightning.types import Failure, Feedback, ModelReference, Prompt, Reply, Trajectory, Video
+from rapo_lightning.types import Failure, Feedback, Message, ModelReference, Prompt, Reply, Trajectory, Video
 
-__all__ = ["AdaptedRewriter", "BrokenJudge", "FlakyGenerator", "ShortGenerator", "SlowGenerator"]
+__all__ = ["AdaptedRewriter", "BrokenJudge", "FlakyGenerator", "ShortGenerator", "SlowExtractor", "SlowGenerator"]
 
 
 class SlowGenerator:
@@ -28,6 +29,30 @@ class SlowGenerator:
             time.sleep(self.seconds)
             videos += self._fake.generate(*([value] for value in job))
         return videos
+
+
+class SlowExtractor:
+    """A language model that finds a field and a fox in every caption, ``seconds`` each, and notes each in a file."""
+
+    def __init__(self, journal: str, seconds: float) -> None:
+        self.journal = journal
+        self.seconds = seconds
+
+    def chat(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        max_new_tokens: int = 512,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Reply | Failure]:
+        """One answer after the other."""
+        found = {"scenes": ["a field"], "subjects": ["a fox"], "actions": [], "atmosphere": []}
+        for conversation in conversations:
+            time.sleep(self.seconds)
+            with Path(self.journal).open("a") as file:
+                file.write(f"{conversation[-1]['content'].splitlines()[0]}\n")
+        return [Reply(text=json.dumps(found)) for _ in conversations]
 
 
 class FlakyGenerator:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from cli import app
 from rapo_lightning.run_folder import read_run
+from rapo_lightning.settings import build_optimize
 from tests.house.command import PROMPTS, config, journal, rapo
 
 
@@ -107,10 +108,21 @@ def test_an_unexpected_failure_keeps_its_trace(tmp_path: Path, monkeypatch: pyte
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("nobody thought of this")
 
-    monkeypatch.setattr("rapo_lightning.workflows.load_optimize", fail)
+    monkeypatch.setattr("rapo_lightning.checking.load_optimize", fail)
     result = call("check", config(tmp_path))
     assert result.exit_code == 1
     assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_what_libraries_print_does_not_get_into_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chatty(*given: object) -> object:
+        print("[INFO] a library speaks")
+        return build_optimize(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("rapo_lightning.checking.build_optimize", chatty)
+    result = call("check", config(tmp_path), "--json")
+    assert json.loads(result.stdout)["kind"] == "optimize"
+    assert "a library speaks" in result.stderr
 
 
 def test_the_report_is_written_again(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from typer.testing import CliRunner, Result
 
 from cli import app
 from rapo_lightning import records
+from rapo_lightning.language import FakeLanguageModel
+from rapo_lightning.retrieval.augment import RAPOAugmenter
+from rapo_lightning.retrieval.captions import Skipped
 from rapo_lightning.run_folder import read_run
 from rapo_lightning.types import PromptPair
 from tests.house.command import FAKES, journal
@@ -76,10 +81,67 @@ def test_refactor_makes_pairs_and_goes_on(tmp_path: Path, graph: Path) -> None:
     assert json.loads(call(*arguments, "--alike", "0.2", "--json").stdout)["pairs"] == 1
     other = call(*arguments, "--alike", "0.3")
     assert other.exit_code == 2
-    assert "made with another alike" in other.stderr
+    assert "made with another alike (0.2, not 0.3)" in other.stderr
     strict = call(*arguments[:-1], tmp_path / "strict", "--alike", "0.99")
     assert strict.exit_code == 2
     assert "no caption gave a pair: means something else (1)" in strict.stderr
+
+
+def test_refactor_names_what_it_skips_and_ends_accordingly(tmp_path: Path, graph: Path) -> None:
+    captions = tmp_path / "captions.csv"
+    captions.write_text(CAPTIONS + "bad,x,y\n")
+    arguments = ("data", "refactor", captions, "--config", tmp_path / "graph.yaml", "--out", tmp_path / "d", "--alike", "0.2")
+    result = call(*arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1:] == [
+        f"skipped: 1 rows, listed in {tmp_path / 'd' / 'skipped.jsonl'}",
+        "  1 x 3 cells for 5 columns",
+    ]
+    assert result.stderr.startswith("2 captions: 0 known already, 1 to ask the language model about\nsaid: 2 of 2 captions, ")
+    (row,) = records.read(tmp_path / "d" / "skipped.jsonl", Skipped)
+    assert row == Skipped(place=f"{captions}:3", reason="3 cells for 5 columns")
+    assert call(*arguments, "--strict").exit_code == 3
+    captions.write_text(CAPTIONS + "A snail.,x,[],[],['a leaf']\n")
+    failed = call(*arguments, "--json")
+    assert failed.exit_code == 3
+    assert (json.loads(failed.stdout)["failed"], json.loads(failed.stdout)["exit_code"]) == (1, 3)
+
+
+def test_refactor_refuses_captions_of_another_file_but_takes_more_of_the_same(tmp_path: Path, graph: Path) -> None:
+    captions, other = tmp_path / "captions.csv", tmp_path / "other.csv"
+    arguments = ("--config", tmp_path / "graph.yaml", "--out", tmp_path / "d", "--alike", "0.2")
+    assert call("data", "refactor", captions, *arguments).exit_code == 0
+    other.write_text(CAPTIONS)
+    (tmp_path / "moved").mkdir()
+    moved = tmp_path / "moved" / "captions.csv"
+    moved.write_text(CAPTIONS + "A boat sinks.,x,[],[],['a sea']\n")
+    assert call("data", "refactor", moved, *arguments).exit_code == 0
+    moved.write_text(CAPTIONS.replace("dusk", "dawn"))
+    for file in (other, moved):
+        refused = call("data", "refactor", file, *arguments)
+        assert refused.exit_code == 2
+        assert "holds data made with another source (captions.csv, first caption " in refused.stderr
+
+
+def test_a_signal_ends_refactoring_between_two_batches(tmp_path: Path, graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captions = tmp_path / "captions.csv"
+    captions.write_text(CAPTIONS + "A boat sinks.,x,[],[],['a sea']\n")
+    arguments = ("data", "refactor", captions, "--config", tmp_path / "graph.yaml", "--out", tmp_path / "d", "--alike", "0.2")
+    plain = FakeLanguageModel.chat
+
+    def chat(self: FakeLanguageModel, *given: Any, **options: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return plain(self, *given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeLanguageModel, "chat", chat)
+        result = call(*arguments, "--set", "batch_size=1")
+    assert result.exit_code == 75, result.output
+    assert result.stderr.splitlines()[-1] == "rapo: interrupted by a signal; the same command continues"
+    done = call(*arguments, "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["pairs"] == 2
+    assert "2 captions: 1 known already, 1 to ask" in done.stderr
 
 
 def test_select_renders_both_and_notes_the_better(tmp_path: Path, config: Path) -> None:
@@ -115,3 +177,20 @@ def test_only_stage_1_makes_both_rewrites(tmp_path: Path, config: Path) -> None:
     )
     assert result.exit_code == 2
     assert "must be a RAPOAugmenter" in result.stderr
+
+
+def test_a_signal_ends_selecting_amid_the_rewriting(tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("data", "select", config, "--prompts", tmp_path / "prompts.txt", "--out", tmp_path / "d", "--margin", "0")
+    plain = RAPOAugmenter.explain
+
+    def explain(self: RAPOAugmenter, *given: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return plain(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RAPOAugmenter, "explain", explain)
+        result = call(*arguments, "--set", "batch_size=1")
+    assert result.exit_code == 75, result.output
+    assert "rewritten: 1 of 2 prompts" in result.stderr
+    assert read_run(tmp_path / "d")["status"] == "interrupted"
+    assert call(*arguments).exit_code == 0

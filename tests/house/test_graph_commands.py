@@ -120,7 +120,9 @@ def test_a_limit_is_a_limit_for_the_language_model_too(tmp_path: Path, tools: Pa
     file.write_text("A gull lands in a harbour.\nA fox sleeps on a snowy field in fog.\nA gull lands in fog.\n")
     result = call("graph", "build", file, "--config", tools, "--out", tmp_path / "g", "--limit", 1)
     assert result.exit_code == 0
-    assert "extracted: 1 captions, " in result.stderr
+    assert result.stderr.startswith(
+        "1 captions: 0 known already, 1 to ask the language model about\nextracted: 1 of 1 captions, "
+    )
     assert load_graph(tmp_path / "g").captions == 1
 
 
@@ -141,8 +143,9 @@ def test_skipped_rows_of_all_additions_are_kept(tmp_path: Path, tools: Path, cap
     more = tmp_path / "more.csv"
     more.write_text(PUBLISHED.splitlines()[0] + "\nbad,x,['a,[],['b']\nA fox sleeps.,x,['a fox sleeps'],[],['a field']\n")
     assert call("graph", "add", tmp_path / "g", more, "--config", tools).exit_code == 0
+    call("graph", "add", tmp_path / "g", more, "--config", tools)
     places = [json.loads(line)["place"] for line in (tmp_path / "g" / "skipped.jsonl").read_text().splitlines()]
-    assert places == [f"{captions}:4", f"{captions}:6", f"{more}:2"]
+    assert places == [f"{captions}:4", f"{captions}:6", f"{more}:2"], "each once, though the second file was added twice"
 
 
 def test_a_graph_that_is_there_is_not_built_over(tmp_path: Path, tools: Path, captions: Path) -> None:
@@ -223,6 +226,10 @@ def test_a_text_file_has_no_columns(tmp_path: Path, tools: Path) -> None:
 def test_the_style_is_that_of_the_captions_taken(tmp_path: Path, tools: Path, captions: Path) -> None:
     call("graph", "build", captions, "--config", tools, "--out", tmp_path / "g")
     assert json.loads((tmp_path / "g" / "style.json").read_text())["captions"] == 3
+    captions.write_text(PUBLISHED + "A fox sleeps on snow in fog.,x,['a fox sleeps'],['in fog'],['a snowy field']\n")
+    call("graph", "add", tmp_path / "g", captions, "--config", tools)
+    call("graph", "build", captions, "--config", tools, "--out", tmp_path / "whole")
+    assert (tmp_path / "g" / "style.json").read_text() == (tmp_path / "whole" / "style.json").read_text()
 
 
 def test_convert_names_the_encoder_as_configurations_do(tmp_path: Path, tools: Path, captions: Path) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from rapo_lightning import terminal
 from rapo_lightning.planning import Plan
-from rapo_lightning.progress import Progress
+from rapo_lightning.progress import Counting, Progress, Tally
 from rapo_lightning.session import Outcome
 from rapo_lightning.terminal import one_line
 from rapo_lightning.types import Candidate, Prompt, Trajectory, Video
@@ -100,6 +100,42 @@ def test_a_terminal_shows_the_latest_prompts_only_and_is_left_clean() -> None:
         assert len(progress._table().rows) == 8
     assert progress._live is None
     assert written(seen).rstrip().endswith("mean best score 0.50")
+
+
+def test_counted_work_is_told_with_its_pace_and_the_time_left() -> None:
+    clock, plain = Clock(), console(terminal=False, width=20)
+    with Counting(every=10, console=plain, clock=clock) as tell:
+        tell("1,000 captions, 300 known already")
+        clock.now += 500  # a model loads: no part of the pace
+        for done in (0, 5, 10, 15, 20):
+            tell(Tally(text=f"extracted: {done} of 700", done=done, total=700))
+            clock.now += 6
+        tell("\x1b[31mbatch written")
+        tell(Tally(text="extracted: 700 of 700", done=700, total=700))
+    assert written(plain).splitlines() == [
+        "1,000 captions, 300 known already",
+        "extracted: 10 of 700, 50.0/min, 13:48 left",
+        "extracted: 20 of 700, 50.0/min, 13:36 left",
+        "[31mbatch written",
+        "extracted: 700 of 700, 1,400.0/min",
+    ]
+
+
+def test_counted_work_on_a_terminal_is_one_line_that_changes() -> None:
+    seen = console(terminal=True)
+    with Counting(console=seen, clock=Clock()) as tell:
+        for number in range(20):
+            tell(Tally(text=f"number {number}", done=number, total=19))
+        assert "number 3" not in written(seen)
+    assert written(seen).rstrip().endswith("number 19")
+
+
+def test_hours_are_told_as_hours() -> None:
+    clock = Clock()
+    tell = Counting(clock=clock)
+    tell(Tally(text="done", done=0, total=1000))
+    clock.now += 60
+    assert tell.line(Tally(text="done", done=4, total=1000)) == "done, 4.0/min, 4:09:00 left"
 
 
 def test_texts_become_one_harmless_line() -> None:

@@ -82,7 +82,8 @@ def test_a_lesson_is_the_conversation_as_at_use_and_the_answer_with_its_end(fami
 
 def test_a_lesson_keeps_what_the_template_writes_before_an_answer() -> None:
     """As Mistral's, which puts a blank there and ends with the end token alone."""
-    template = "{% for m in messages %}{{ '[I]' + m.content + '[/I]' if m.role == 'user' else ' ' + m.content + eos_token }}{% endfor %}"
+    asked, answered = "'[I]' + m.content + '[/I]'", "' ' + m.content + eos_token"
+    template = f"{{% for m in messages %}}{{{{ {asked} if m.role == 'user' else {answered} }}}}{{% endfor %}}"
     format = ChatFormat.of(tiny_tokenizer(), template, name="x")
     lesson = format.encode_lesson([{"role": "user", "content": "a red ball"}], "a blue ball")
     assert not isinstance(lesson, Failure)

@@ -17,7 +17,7 @@ cells = literals | pieces.map("".join) | st.text(max_size=12) | pieces.map(lambd
 
 
 def literal(cell: str) -> list[str] | None:
-    """What ``ast.literal_eval`` makes of a cell, when that is a list of strings without lone surrogates."""
+    """What ``ast.literal_eval`` makes of a cell, when that is a list of strings without lone surrogates and zero bytes."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -25,4 +25,4 @@ def literal(cell: str) -> list[str] | None:
         "".join(value).encode()
     except Exception:
         return None
-    return value if isinstance(value, list) else None
+    return value if isinstance(value, list) and "\0" not in "".join(value) else None

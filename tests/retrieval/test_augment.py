@@ -118,6 +118,27 @@ def test_a_modifier_that_is_said_already_costs_no_call(folder: Path) -> None:
     assert "merging 'a red boat': the text says it already" in one.undone
 
 
+def test_of_two_paces_one_is_merged_and_the_other_costs_no_call(tmp_path: Path) -> None:
+    texts = {**TEXTS, "action": ["sails over the sea at a slow pace", "sails over the sea at a fast pace", "sails over waves"]}
+    graph = RelationGraph.of(
+        texts=texts,
+        x={kind: ENCODER.encode(own) for kind, own in texts.items()},
+        occurrence={kind: torch.tensor([[*range(len(own))], [0] * len(own)]) for kind, own in texts.items()},
+        captions=1,
+        encoder=ENCODER.name,
+    )
+    save_graph(graph, tmp_path / "g")
+    asked: list[dict[str, str]] = []
+    one = explained(tmp_path / "g", model(asked=asked), kinds=("action",), threshold=-1.0)
+    paces = [call["Detail"] for call in asked if call.get("Detail", "").endswith("pace")]
+    assert len(paces) == 1
+    (undone,) = [step for step in one.merged.steps if step.undone]
+    assert undone.modifier.text in {*texts["action"][:2]} - {*paces}
+    assert undone.undone == f"{paces[0]!r} is merged, which it repeats or contradicts"
+    lost = explained(tmp_path / "g", model(merge=lambda body, detail: "" if "pace" in detail else body), kinds=("action",))
+    assert [step.undone for step in lost.merged.steps if "pace" in step.modifier.text].count(undone.undone) == 0
+
+
 def test_without_modifiers_merged_is_the_prompt(folder: Path) -> None:
     for options in ({"threshold": 1.0}, {"retrieve": False}, {"merge": False}):
         one = explained(folder, model(), **options)

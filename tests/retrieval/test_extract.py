@@ -14,9 +14,10 @@ from rapo_lightning import records
 from rapo_lightning.errors import InputError, PartError, RecordError, StorageError
 from rapo_lightning.language.fake import FakeLanguageModel
 from rapo_lightning.retrieval.captions import extraction_log
-from rapo_lightning.retrieval.captions.extract import Progress, extract, read_reply
+from rapo_lightning.retrieval.captions.extract import Progress, extract
 from rapo_lightning.retrieval.captions.extraction_log import Extracted
 from rapo_lightning.retrieval.captions.ingest import Skipped
+from rapo_lightning.retrieval.captions.replies import read_reply
 from rapo_lightning.types import CaptionPhrases, Failure, Message, Reply
 
 
@@ -90,6 +91,24 @@ def test_a_second_call_asks_only_for_what_is_missing(log: Path) -> None:
     again = extract(reversed(placed(9)), third, log, model_name="m", listen=told.append)
     assert list(again) == [of(caption) for _, caption in reversed(placed(9))]
     assert (third.calls, told[-1]) == ([], Progress(done=9, known=9))
+
+
+def test_captions_are_counted_before_the_first_question(log: Path) -> None:
+    run(log, Recorder(), placed(4))
+    captions = [Skipped(place="c.txt:0", reason="not UTF-8"), *placed(6), ("c.txt:7", " "), placed(6)[5]]
+    model, told = Recorder(), list[tuple[int, Progress]]()
+    found = extract(
+        captions,
+        model,
+        log,
+        model_name="m",
+        batch_size=1,
+        counted=iter(captions),
+        listen=lambda progress: told.append((len(model.asked), progress)),
+    )
+    list(found)
+    assert told[0] == (0, Progress(total=9, before=4, to_ask=2))
+    assert told[-1] == (2, Progress(total=9, before=4, to_ask=2, done=9, known=5, asked=2, skipped=2))
 
 
 def test_a_closed_generator_keeps_what_was_answered(log: Path) -> None:
@@ -188,7 +207,11 @@ def test_one_that_still_cannot_is_skipped_for_good_with_the_reason(log: Path) ->
 
 def test_a_model_that_fails_is_told_and_asked_again_by_the_next_call(log: Path) -> None:
     found = run(log, Recorder(lambda caption, _: None if " 2 " in caption else Recorder().rule(caption, 0)), placed(3))
-    assert found == [of(placed(1)[0][1]), Skipped(place="c.txt:2", reason="the language model failed: gone"), of(placed(3)[2][1])]
+    assert found == [
+        of(placed(1)[0][1]),
+        Skipped(place="c.txt:2", reason="the language model failed: gone", failed=True),
+        of(placed(3)[2][1]),
+    ]
     model = Recorder()
     assert run(log, model, placed(3)) == [of(caption) for _, caption in placed(3)]
     assert model.asked == [placed(2)[1][1]]

@@ -230,6 +230,17 @@ def test_a_damaged_folder_is_named(tmp_path: Path, name: str, damage: str) -> No
         load_graph(tmp_path)
 
 
+@pytest.mark.parametrize("kind", NODE_TYPES)
+def test_a_text_that_was_changed_is_named(tmp_path: Path, kind: str) -> None:
+    built(tmp_path, some_captions(60), batch=20)
+    file = next(file for file in sorted(tmp_path.glob("segments/*/nodes.jsonl")) if f'{{"{kind}"' in file.read_text())
+    line = next(line for line in file.read_text().splitlines() if line.startswith(f'{{"{kind}"'))
+    text = next(iter(json.loads(line).values()))
+    file.write_text(file.read_text().replace(f'"{text}"}}', f'"{text[:-1]}_"}}', 1))
+    with pytest.raises(InputError, match=rf"nodes\.jsonl: the {kind} '{text[:-1]}_' was another text.* damaged"):
+        load_graph(tmp_path)
+
+
 def test_what_is_no_graph_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="rapo graph build"):
         load_graph(tmp_path / "nowhere")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rapo_lightning.keeping import holds, lost_fixtures, script
-from rapo_lightning.retrieval.guard import losses, open_words, worked_in
+from rapo_lightning.retrieval.guard import alternatives, losses, open_words, worked_in
 from rapo_lightning.retrieval.words import count_words, stem, words
 
 SYNONYMS = {("crimson", "red"), ("ball", "circle"), ("slides left", "moves to the left"), ("dunes", "sandy desert")}
@@ -153,3 +153,24 @@ def test_fixtures_are_told_one_by_one() -> None:
     assert holds("fine 3D art", "3d")
     assert not holds("13D", "3D")
     assert script("赤い") == "Chinese or Japanese"
+
+
+@pytest.mark.parametrize(
+    ("detail", "other", "request_", "expected"),
+    [
+        ("moves to the left at a slow pace", "moves to the left at a fast pace", "a ball", True),
+        ("moving up at a slow pace", "moves down at a slow pace", "a ball", True),
+        ("two dogs run on grass", "three dogs run on grass", "dogs", True),
+        ("a cat on a wooden table", "a cat under the wooden table", "a cat", True),
+        ("一只红色的船", "一只蓝色的船", "海", True),
+        ("moves to the left at a slow pace", "moves to the right at a fast pace", "a ball", False),
+        ("a dog runs", "a dog barks", "a dog", False),
+        ("a dog runs fast on grass", "a dog runs on grass", "a dog", False),
+        ("a white dog runs on grass", "a black dog runs on grass", "a black dog and a white one", False),
+        ("soft light", "golden light", "a street", False),
+        ("at dusk", "at dusk", "a street", False),
+        ("", "", "", False),
+    ],
+)
+def test_details_that_are_alternatives(detail: str, other: str, request_: str, expected: bool) -> None:
+    assert alternatives(detail, other, request_) == expected

@@ -192,8 +192,9 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(write: Any) ->
         ("caption,actions\n", "no column scenes; found"),
         ("Output,verb_obj_word,scenario_word,place\n", "no column caption or .* or Input; found"),
         ("Input,a,a\n", ":1: column 'a' stands twice in the header"),
-        (b"Input,\xff\n", r":1: the header is not UTF-8: byte 0xff"),
-        (b"\xff\xfeI\x00n\x00", r":1: the header is not UTF-8"),
+        (b"Input,\xff\n", r":1: the header: not UTF-8: byte 0xff"),
+        (b"\xff\xfeI\x00n\x00", r":1: UTF-16; captions files are UTF-8"),
+        (b"\x00I\x00n", r":1: the header: a zero byte in it; is the file UTF-16"),
         ('Input,"a"b\n', r":1: the header is not CSV: .* expected after"),
     ],
 )
@@ -274,8 +275,8 @@ def test_json_lines_with_phrases(write: Any) -> None:
         "scenes: not a list of strings: \"['x', 3]\"",
         "neither a JSON object nor a string",
     ]
-    assert [reason[:8] for reason in reasons[4:6]] == ["not JSON", "not JSON"]
-    assert reasons[6] == "caption: empty"
+    assert reasons[4].startswith("not JSON: ")
+    assert reasons[5:] == ["half a character in it: \\ud800", "caption: missing"]
 
 
 def test_json_lines_that_begin_badly(write: Any) -> None:

@@ -14,7 +14,7 @@ from tests.retrieval.cells import cells, literal
 def test_a_list_cell_is_what_literal_eval_says_or_refused(cell: str) -> None:
     wanted = literal(cell)
     if wanted is None:
-        with pytest.raises(ValueError, match=r"^(a malformed list|not a list of strings|a list with half a character in it): "):
+        with pytest.raises(ValueError, match=r"^(a malformed list|not a list of strings|a list with .* in it): "):
             read_list(cell)
     else:
         assert read_list(cell) == wanted

@@ -166,6 +166,17 @@ def test_view_marks_what_was_retrieved_where_that_is_known() -> None:
     assert [m.text for m in near.modifiers if m.chosen] == ["subject 2"]
 
 
+def test_view_counts_modifiers_of_other_kinds_and_shows_none() -> None:
+    vector = torch.tensor([1.0, 0.0])
+    near, other = picture.view(small_graph(), PROMPT, vector, scenes=2, threshold=0.8, kinds=("action", "scene"))
+    assert [m.text for m in near.modifiers] == ["action 0"]
+    assert near.more == {"subject": 4, "action": 0, "atmosphere": 0}
+    assert (near.chosen, other.chosen) == (True, True), "the phrases of the scenes reach the threshold exactly"
+    assert not picture.view(small_graph(), PROMPT, vector, scenes=1, threshold=0.8, kinds=("subject",))[0].chosen
+    (taken,) = picture.view(small_graph(), PROMPT, vector, scenes=1, retrieved=[Modifier(text="scene 1", kind="scene")])
+    assert taken.chosen
+
+
 @pytest.mark.parametrize("vector", [torch.ones(3), torch.ones(1, 2), torch.zeros(2), torch.tensor([float("nan"), 0.0])])
 def test_an_embedding_that_does_not_fit_is_refused(vector: Tensor) -> None:
     with pytest.raises(InputError):

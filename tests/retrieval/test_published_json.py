@@ -43,6 +43,8 @@ REFUSED = {
     "[[1, 2], [3, 4], [5, 6]]": "more than the 2 rows",
     "[[1, 2], [3]]": "row 1: 1 numbers, but 2 in row 0",
     "[[1, 2], [3, 4, 5]]": "row 1: 3 numbers, but 2 in row 0",
+    "[[1, 2, 3, 4, 5, 6, 7, 8, 9], [1]]": "row 1: 1 numbers, but 9 in row 0",
+    "[[1, 2, 3, 4, 5, 6, 7, 8, 9]]": "1 rows for 2 texts",
     "[[1, 2], [3, NaN]]": "row 1: not a list of finite",
     "[[NaN, 2], [3, 4]]": "row 0: not a list of finite",
     "[[1, 2], [-Infinity, 4]]": "row 1: not a list of finite",
@@ -92,7 +94,7 @@ def test_a_row_without_an_end_and_a_promise_of_more_than_the_file_holds_are_refu
 ) -> None:
     path = tmp_path / "m.json"
     path.write_text("[[1, 2]]")
-    with pytest.raises(InputError, match="too short for 1000000000000 rows"):
+    with pytest.raises(InputError, match="1 rows for 1000000000000 texts"):
         read_matrix(path, 10**12)
     monkeypatch.setattr(published_json, "_LONGEST_ROW", 1000)
     path.write_text("[[" + "1," * 1000)

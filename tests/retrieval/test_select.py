@@ -34,7 +34,10 @@ def test_the_text_that_wins_in_both_orders_is_chosen_wherever_it_stands() -> Non
     judge = prefers(lambda text: text == REFACTORED)
     for texts in ([RAW, REFACTORED, NAIVE], [REFACTORED, RAW, NAIVE], [RAW, NAIVE, REFACTORED]):
         assert texts[one(judge, texts).index] == REFACTORED
-    assert one(judge).reason.startswith("won 2 of 2 comparisons") or one(judge).reason.startswith("won 2 of 3 comparisons")
+    assert one(judge).reason == (
+        "won 2 of its 2 comparisons (1 against 2: 2 is better in both orders; 1 against 3: a tie, the orders disagree; "
+        "2 against 3: 2 is better in both orders)"
+    )
 
 
 @pytest.mark.parametrize("place", ["A", "B"])
@@ -42,6 +45,9 @@ def test_a_judge_that_favours_a_place_leaves_the_users_words(place: str) -> None
     chosen = one(FakeLanguageModel(lambda c: place))
     assert chosen.index == 0
     assert {vote.reason for vote in chosen.votes} == {"a tie, the orders disagree"}
+    assert chosen.reason.startswith(
+        "won 0 of its 2 comparisons, 2 were ties, in which the earlier text stands (1 against 2: a tie"
+    )
 
 
 def test_each_pair_is_asked_in_both_orders_and_costs_its_tokens() -> None:
@@ -66,6 +72,19 @@ def test_a_cycle_goes_to_the_earliest() -> None:
     wins = {(RAW, REFACTORED): "A", (REFACTORED, NAIVE): "A", (NAIVE, RAW): "A"}
     judge = FakeLanguageModel(lambda c: wins.get(choices(c), "B"))
     assert one(judge).index == 0
+    assert one(judge).reason.startswith("won 1 of its 2 comparisons; 2 and 3 did as well, and the earliest stands (")
+
+
+def test_a_tie_is_no_win_even_where_it_decides() -> None:
+    """The first ties with the second and loses to the third, the second beats the third: each stands once."""
+    better = {(REFACTORED, NAIVE): "A", (NAIVE, REFACTORED): "B", (NAIVE, RAW): "A", (RAW, NAIVE): "B"}
+    chosen = one(FakeLanguageModel(lambda c: better.get(choices(c), "A")))
+    assert (chosen.index, [vote.tie for vote in chosen.votes]) == (0, [True, False, False])
+    assert chosen.reason.startswith(
+        "won 0 of its 2 comparisons, 1 was a tie, in which the earlier text stands; 2 and 3 did as well, and the earliest stands"
+    )
+    later = one(FakeLanguageModel(lambda c: better.get(choices(c), "A")), [REFACTORED, NAIVE, RAW], raw=False)
+    assert later.reason == "won 1 of its 1 comparisons (1 against 2: 1 is better in both orders)"
 
 
 def test_the_raw_prompt_can_be_left_out() -> None:

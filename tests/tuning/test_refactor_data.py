@@ -11,7 +11,7 @@ import pytest
 from rapo_lightning import records
 from rapo_lightning.errors import InputError
 from rapo_lightning.language import FakeLanguageModel, FakeTextEncoder
-from rapo_lightning.retrieval.captions import Skipped
+from rapo_lightning.retrieval.captions import Progress, Skipped
 from rapo_lightning.tuning.refactor_data import Refused, write_refactor_data
 from rapo_lightning.types import Message, PromptPair
 
@@ -40,7 +40,8 @@ def placed(captions: Sequence[str]) -> list[tuple[str, str] | Skipped]:
 
 
 def make(folder: Path, counting: Counting, captions: Sequence[tuple[str, str] | Skipped], **changes: object) -> dict[str, object]:
-    return write_refactor_data(captions, counting.model, folder, model_name="m", batch_size=2, **changes)  # type: ignore[arg-type]
+    options = {"model_name": "m", "source": "c.txt", "batch_size": 2, **changes}
+    return write_refactor_data(captions, counting.model, folder, **options)  # type: ignore[arg-type]
 
 
 def test_pairs_lead_back_to_the_captions(tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_pairs_lead_back_to_the_captions(tmp_path: Path) -> None:
     pairs = list(records.read(tmp_path / "d" / "pairs.jsonl", PromptPair))
     assert [pair.completion for pair in pairs] == CAPTIONS
     assert pairs[3].prompt == "show me boat 3 drifting on the sea"
-    assert (made["pairs"], made["refused"], made["skipped"]) == (5, {}, {"empty": 1})
+    assert (made["pairs"], made["refused"], made["skipped"], made["failed"]) == (5, {}, {"empty": 1}, 0)
     assert json.loads((tmp_path / "d" / "data.json").read_text()) == made
 
 
@@ -79,15 +80,44 @@ def test_it_goes_on_and_asks_about_each_caption_once(tmp_path: Path) -> None:
 
 def test_what_the_model_failed_on_is_asked_again(tmp_path: Path) -> None:
     down = FakeLanguageModel({"number 1": "show me boat 1 drifting on the sea"})  # fails on all others
-    made = write_refactor_data(placed(CAPTIONS), down, tmp_path / "d", model_name="m", batch_size=2)
-    assert (made["pairs"], sum(made["skipped"].values()), made["refused"]) == (1, 4, {})
+    made = write_refactor_data(placed(CAPTIONS), down, tmp_path / "d", model_name="m", source="c.txt", batch_size=2)
+    assert (made["pairs"], sum(made["skipped"].values()), made["failed"], made["refused"]) == (1, 4, 4, {})
+    skipped = list(records.read(tmp_path / "d" / "skipped.jsonl", Skipped))
+    assert [(row.place, row.failed) for row in skipped] == [(f"c.txt:{number}", True) for number in (1, 3, 4, 5)]
     assert make(tmp_path / "d", Counting(), placed(CAPTIONS))["pairs"] == 5
+    assert not (tmp_path / "d" / "skipped.jsonl").exists(), "none was skipped the last time"
+
+
+def test_skipped_rows_are_named_once_however_often_it_is_called(tmp_path: Path) -> None:
+    rows = [Skipped(place="c.txt:7", reason="not UTF-8"), *placed(CAPTIONS), Skipped(place="c.txt:9", reason="empty")]
+    for _ in range(2):
+        make(tmp_path / "d", Counting(), rows)
+        assert list(records.read(tmp_path / "d" / "skipped.jsonl", Skipped)) == [rows[0], rows[-1]]
+
+
+def test_captions_are_counted_before_the_first_question_and_a_pause_comes_between_batches(tmp_path: Path) -> None:
+    make(tmp_path / "d", Counting(), placed(CAPTIONS[:2]))
+    counting, told, pauses = Counting(n3=""), list[tuple[int, Progress]](), []
+    rows = [*placed(CAPTIONS), Skipped(place="c.txt:9", reason="empty"), *placed(CAPTIONS[:1])]
+    make(
+        tmp_path / "d",
+        counting,
+        rows,
+        counted=iter(rows),
+        listen=lambda progress: told.append((len(counting.asked), progress)),
+        pause=lambda: pauses.append(len(counting.asked)),
+    )
+    assert told[0] == (0, Progress(total=7, before=3, to_ask=3))
+    assert told[-1] == (3, Progress(total=7, before=3, to_ask=3, done=7, known=3, asked=3, skipped=1, dropped=1))
+    assert pauses == [0, 0, 2, 3]
 
 
 def test_other_settings_and_useless_captions_are_refused(tmp_path: Path) -> None:
     make(tmp_path / "d", Counting(), placed(CAPTIONS))
-    with pytest.raises(InputError, match="made with another temperature, seed"):
+    with pytest.raises(InputError, match=r"made with another temperature \(1\.0, not 0\.5\), seed \(0, not 3\)"):
         make(tmp_path / "d", Counting(), placed(CAPTIONS), temperature=0.5, seed=3)
+    with pytest.raises(InputError, match=r"made with another source \(c\.txt, not d\.txt\)"):
+        make(tmp_path / "d", Counting(), placed(CAPTIONS), source="d.txt")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="is not empty"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 from rapo_lightning.errors import InputError
-from rapo_lightning.retrieval.captions.rows import Skipped, not_utf8, readable
+from rapo_lightning.retrieval.captions.rows import Skipped, readable, text_fault
 
 __all__ = ["csv_header", "read_csv"]
 
@@ -80,8 +80,8 @@ def _header(name: str, file: TextIO) -> tuple[list[str], int]:
         raise InputError(f"{name}:1: the header is not CSV: {error}") from error
     if header is None:
         raise InputError(f"{name}: empty, not even a header")
-    if (reason := not_utf8("".join(header))) is not None:
-        raise InputError(f"{name}:{reader.line_num}: the header is {reason}")
+    if (reason := text_fault("".join(header))) is not None:
+        raise InputError(f"{name}:{reader.line_num}: the header: {reason}")
     if repeated := [column for column in header if header.count(column) > 1]:
         raise InputError(f"{name}:{reader.line_num}: column {repeated[0]!r} stands twice in the header")
     return header, reader.line_num
@@ -119,7 +119,7 @@ def _rows(
 
 def _one(place: str, header: list[str], cells: list[str], row: Callable[[str, Mapping[str, str]], T]) -> T | Skipped:
     for column, cell in zip(header, cells):
-        if (reason := not_utf8(cell)) is not None:
+        if (reason := text_fault(cell)) is not None:
             return Skipped(place=place, reason=f"{column}: {reason}")
     try:
         return row(place, dict(zip(header, cells)))
@@ -128,4 +128,4 @@ def _one(place: str, header: list[str], cells: list[str], row: Callable[[str, Ma
 
 
 def _is_clean(text: str) -> bool:
-    return text.isascii() or not_utf8(text) is None
+    return "\0" not in text if text.isascii() else text_fault(text) is None

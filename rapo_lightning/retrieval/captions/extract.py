@@ -1,46 +1,45 @@
 """Extraction: a language model lists the scenes, subjects, actions and atmosphere of each caption (RAPO++ section 3.1).
 
-Only what stands in the caption is taken: a phrase with a word that the caption lacks is dropped, as is a scene that is an action.
 What was found, or why nothing was, goes to a log that a second call goes on from (`retrieval.captions.extraction_log`).
 """
 
 from __future__ import annotations
 
-import json
-import re
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from rapo_lightning.errors import PartError
 from rapo_lightning.protocols import LanguageModel
 from rapo_lightning.retrieval.captions.extraction_log import Extracted, ExtractionHeader, ExtractionLog
 from rapo_lightning.retrieval.captions.ingest import unusable
-from rapo_lightning.retrieval.captions.list_cells import distinct
-from rapo_lightning.retrieval.captions.rows import Skipped, not_utf8
-from rapo_lightning.retrieval.phrases import key
-from rapo_lightning.retrieval.words import GRAMMAR, words
+from rapo_lightning.retrieval.captions.replies import read_reply
+from rapo_lightning.retrieval.captions.rows import Skipped, text_fault
 from rapo_lightning.templates import Template
 from rapo_lightning.types import CaptionPhrases, Failure, Message
 
-__all__ = ["Progress", "extract", "read_reply"]
+__all__ = ["Progress", "extract"]
 
-KINDS = ("scenes", "subjects", "actions", "atmosphere")
 #: Temperature of the second asking: greedily, the model would say the same again.
 SECOND_TEMPERATURE = 0.7
-LONGEST_PHRASE = 100
 #: Captions that wait for a batch to fill up, in batches: known ones between new ones are not held back for ever.
 WAITING_BATCHES = 16
-#: A phrase may link its words in another way than the caption does.
-_LINKS = GRAMMAR | {"and", "at", "by", "for", "from", "in", "into", "on", "onto", "or", "over", "through", "to", "under", "with"}
-_THOUGHTS = re.compile(r"\A.*</think(?:ing)?>|<think(?:ing)?>.*\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Where an extraction stands, in captions: how many are ``done``; of these, taken from the log (``known``), ``asked``, asked
-    twice (``asked_again``) and ``skipped``; and how many phrases of the replies were ``dropped``."""
+    twice (``asked_again``) and ``skipped``; and how many phrases of the replies were ``dropped``.
 
+    Where they were counted at the start: how many there are (``total``), were known ``before``, and are ``to_ask`` about.
+    """
+
+    total: int = 0
+    before: int = 0
+    to_ask: int = 0
     done: int = 0
     known: int = 0
     asked: int = 0
@@ -59,6 +58,7 @@ def extract(
     max_new_tokens: int = 256,
     template: str = "extract",
     seed: int = 0,
+    counted: Iterable[tuple[str, str] | Skipped] | None = None,
     listen: Callable[[Progress], None] | None = None,
 ) -> Iterator[CaptionPhrases | Skipped]:
     """The phrases of each caption, or why there are none, in the captions' order; what was skipped before stays so.
@@ -74,7 +74,8 @@ def extract(
         batch_size: conversations of one call.
         max_new_tokens: of an answer.
         template: asks for the lists; must hold ``{caption}``.
-        listen: told after each batch.
+        counted: the same captions once more, to be counted before the first question; None: they are not.
+        listen: told when they are counted, and after each batch.
 
     Raises:
         InputError: the log was made by another template or model.
@@ -87,11 +88,16 @@ def extract(
     header = ExtractionHeader(template=wording.name, template_hash=wording.hash, model=model_name)
     progress = Progress()
     with ExtractionLog(log, header) as book:
+        if counted is not None:
+            progress = _counted(counted, book)
+            if listen is not None:
+                listen(progress)
         for waiting, new in _batches(captions, book, batch_size):
             found, again = _ask(new, model, wording, max_new_tokens=max_new_tokens, seed=seed)
             book.append([item for item in found.values() if not isinstance(item, Skipped)])
             results = [_result(item, found) for item in waiting]
-            progress = Progress(
+            progress = replace(
+                progress,
                 done=progress.done + len(results),
                 known=progress.known + sum(isinstance(item, Extracted) for item in waiting),
                 asked=progress.asked + len(new),
@@ -104,28 +110,19 @@ def extract(
             yield from results
 
 
-def read_reply(text: str, caption: str) -> tuple[CaptionPhrases, list[str]]:
-    """The phrases that an answer lists for a caption, and those that were dropped, each with why.
-
-    The answer holds one JSON object with the keys scenes, subjects, actions and atmosphere, each a list of strings; thoughts,
-    a code fence and other text around it are passed over.
-
-    Raises:
-        ValueError: there is no such object, or there are several that differ.
-    """
-    lists = _object(_THOUGHTS.sub("", text))
-    there = _words(caption)
-    dropped: list[str] = []
-    found = {}
-    for kind in KINDS:
-        phrases = distinct(lists[kind])
-        why = {phrase: _refusal(phrase, there) for phrase in phrases}
-        dropped += [f"{reason}: {phrase}" for phrase, reason in why.items() if reason]
-        found[kind] = tuple(phrase for phrase in phrases if not why[phrase])
-    actions = set(map(key, distinct(lists["actions"])))
-    dropped += [f"a scene that is an action: {scene}" for scene in found["scenes"] if key(scene) in actions]
-    found["scenes"] = tuple(scene for scene in found["scenes"] if key(scene) not in actions)
-    return CaptionPhrases(caption=caption, **found), dropped
+def _counted(captions: Iterable[tuple[str, str] | Skipped], book: ExtractionLog) -> Progress:
+    """How many captions there are, are known, and are to be asked about: each once. Memory: 8 bytes a caption to ask about."""
+    total = before = 0
+    new = array("q")
+    for item in captions:
+        total += 1
+        if isinstance(item, Skipped) or not (caption := item[1].strip()) or text_fault(caption) is not None:
+            continue
+        if (number := book.missing(caption)) is None:
+            before += 1
+        else:
+            new.append(number)
+    return Progress(total=total, before=before, to_ask=len(np.unique(new)))
 
 
 def _batches(
@@ -139,7 +136,7 @@ def _batches(
             waiting.append(item)
         elif not (caption := item[1].strip()):
             waiting.append(Skipped(place=item[0], reason="an empty caption"))
-        elif (reason := not_utf8(caption)) is not None:
+        elif (reason := text_fault(caption)) is not None:
             waiting.append(Skipped(place=item[0], reason=reason))
         elif caption in new or (known := book.find(caption)) is None:
             new.setdefault(caption, item[0])
@@ -168,7 +165,7 @@ def _ask(
         for caption, reply in zip(captions, replies):
             place = new[caption]
             if isinstance(reply, Failure):
-                found[caption] = Skipped(place=place, reason=f"the language model failed: {reply.error}")
+                found[caption] = Skipped(place=place, reason=f"the language model failed: {reply.error}", failed=True)
                 continue
             try:
                 phrases, dropped = read_reply(reply.text, caption)
@@ -194,47 +191,3 @@ def _result(item: Extracted | Skipped | tuple[str, str], found: dict[str, Extrac
     if isinstance(item, Skipped):
         return item
     return item.phrases if item.reason is None else Skipped(place=item.place, reason=item.reason)
-
-
-def _object(text: str) -> dict[str, list[str]]:
-    """The one JSON object with the four lists in a text. Errors: `ValueError`."""
-    decoder = json.JSONDecoder()
-    objects: list[dict[str, object]] = []
-    start = text.find("{")
-    while start >= 0:
-        end = start + 1
-        try:
-            value, after = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            pass
-        else:
-            end = after
-            if value not in objects:
-                objects.append(value)
-        start = text.find("{", end)
-    if len(objects) != 1:
-        raise ValueError(f"{len(objects)} JSON objects that differ" if objects else "no whole JSON object")
-    lists = objects[0]
-    if set(lists) != set(KINDS):
-        raise ValueError(f"keys {', '.join(lists) or 'none'}, where {', '.join(KINDS)} were asked for")
-    found: dict[str, list[str]] = {}
-    for kind, phrases in lists.items():
-        if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
-            raise ValueError(f"{kind} is not a list of strings")
-        found[kind] = phrases
-    if not_utf8("".join(map("".join, found.values()))) is not None:
-        raise ValueError("half a character in it")
-    return found
-
-
-def _refusal(phrase: str, there: set[str]) -> str | None:
-    """Why a phrase is not taken from a caption of these words."""
-    if len(phrase) > LONGEST_PHRASE:
-        return "too long"
-    said = _words(phrase)
-    content = said - _LINKS or said
-    return None if content and content <= there else "invented"
-
-
-def _words(text: str) -> set[str]:
-    return {part for word in words(text) for part in word.text.split()}

@@ -107,6 +107,11 @@ class ExtractionLog:
             raise RecordError(f"{self.path}: byte {offset}: {error}") from error
         return found if found.phrases.caption == caption else None
 
+    def missing(self, caption: str) -> int | None:
+        """The number of a caption that was not asked about, equal for equal ones; None for others. Nothing is read from disk."""
+        number = _key(caption)
+        return number if self._offset(number) is None else None
+
     def append(self, batch: Sequence[Extracted]) -> None:
         """Add records in one write, synced to disk before this returns. A write that fails leaves the log as it was."""
         offsets = self._write([records.encode(record) for record in batch])

@@ -38,6 +38,7 @@ from rapo_lightning.retrieval.captions.rows import (
     parquet_columns,
     parquet_rows,
     readable,
+    text_fault,
     text_lines,
 )
 from rapo_lightning.types import CaptionPhrases
@@ -56,6 +57,8 @@ COLUMNS = {
 KINDS = ("subjects", "actions", "atmosphere")
 #: How many lines of a JSONL file may be broken before its first good one, which tells the form.
 BROKEN_AT_FIRST = 1000
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_MISSING = object()
 
 
 def unusable(phrases: CaptionPhrases) -> str | None:
@@ -122,9 +125,11 @@ class CaptionFile:
                 return parquet_rows(self.name, [self.caption, *chain.from_iterable(self.lists.values())])
 
     def _caption(self, row: Mapping[str, Any]) -> str:
-        value = row.get(self.caption)
-        if not isinstance(value, str) or not value.strip():
-            raise ValueError(f"{self.caption}: {'not text' if value and not isinstance(value, str) else 'empty'}")
+        value = row.get(self.caption, _MISSING)
+        if not isinstance(value, str):
+            raise ValueError(f"{self.caption}: {'missing' if value is _MISSING else 'not text'}")
+        if (reason := text_fault(value) if value.strip() else "empty") is not None:
+            raise ValueError(f"{self.caption}: {reason}")
         return value.strip()
 
     def _phrases(self, row: Mapping[str, Any]) -> CaptionPhrases:
@@ -143,8 +148,9 @@ def open_captions(path: str | os.PathLike[str], column: str | None = None) -> Ca
         InputError: the file cannot be read, is empty, of another kind, or lacks a column; or pyarrow is missing for parquet.
     """
     name = os.fspath(path)
-    with readable(name), Path(name).open("rb"):
-        pass
+    with readable(name), Path(name).open("rb") as file:
+        if file.read(2) in _UTF_16:
+            raise InputError(f"{name}:1: UTF-16; captions files are UTF-8")
     match Path(name).suffix.lower():
         case ".txt" if column is not None:
             raise InputError(f"{name}: a text file has no column {column!r}")
@@ -212,6 +218,8 @@ def _list(row: Mapping[str, Any], column: str) -> Sequence[str]:
             return ()
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ValueError(f"not a list of strings: {str(value)[:60]!r}")
+        if (reason := text_fault("".join(value))) is not None:
+            raise ValueError(reason)
     except ValueError as error:
         raise ValueError(f"{column}: {error}") from None
     return value

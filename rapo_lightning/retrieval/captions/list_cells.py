@@ -39,6 +39,8 @@ def read_list(cell: str) -> list[str]:
         raise ValueError(f"a malformed list: {shown}") from None
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError(f"not a list of strings: {shown}")
+    if any("\0" in item for item in value):
+        raise ValueError(f"a list with a zero byte in it: {shown}")
     try:
         "".join(value).encode()
     except UnicodeEncodeError:

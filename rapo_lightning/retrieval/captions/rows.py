@@ -11,7 +11,7 @@ from typing import Any
 from rapo_lightning.errors import InputError
 from rapo_lightning.records import parse_json
 
-__all__ = ["Row", "Skipped", "json_lines", "not_utf8", "parquet_columns", "parquet_rows", "readable", "text_lines"]
+__all__ = ["Row", "Skipped", "json_lines", "parquet_columns", "parquet_rows", "readable", "text_fault", "text_lines"]
 
 #: Where a row stands, e.g. ``captions.jsonl:3``, and its values by column, or the reason why it cannot be read.
 Row = tuple[str, "Mapping[str, Any] | str"]
@@ -19,10 +19,14 @@ Row = tuple[str, "Mapping[str, Any] | str"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """A row or caption that was left out: its ``place`` (``captions.csv:12``) and the ``reason``."""
+    """A row or caption that was left out: its ``place`` (``captions.csv:12``) and the ``reason``.
+
+    ``failed``: not for its own fault, but because a model failed on it; asking again may help.
+    """
 
     place: str
     reason: str
+    failed: bool = False
 
 
 @contextmanager
@@ -34,12 +38,15 @@ def readable(name: str) -> Iterator[None]:
         raise InputError(f"{name}: {error.strerror or error}") from error
 
 
-def not_utf8(text: str) -> str | None:
-    """What is wrong with text that was decoded with ``surrogateescape``; None when its bytes were UTF-8."""
+def text_fault(text: str) -> str | None:
+    """What is wrong with text that was decoded with ``surrogateescape``; None when its bytes were UTF-8 and none of them 0."""
+    if "\0" in text:
+        return "a zero byte in it; is the file UTF-16?"
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        return f"not UTF-8: byte 0x{ord(text[error.start]) & 0xFF:02x}"
+        code = ord(text[error.start])
+        return f"not UTF-8: byte 0x{code & 0xFF:02x}" if 0xDC80 <= code <= 0xDCFF else f"half a character in it: \\u{code:04x}"
     return None
 
 
@@ -47,7 +54,7 @@ def text_lines(name: str, column: str) -> Iterator[Row]:
     """One row a line, blank lines left out."""
     for number, line in _lines(name):
         if line.strip():
-            reason = not_utf8(line)
+            reason = text_fault(line)
             yield f"{name}:{number}", {column: line} if reason is None else reason
 
 
@@ -88,10 +95,12 @@ def _lines(name: str) -> Iterator[tuple[int, str]]:
 
 
 def _json_row(line: str, column: str) -> Mapping[str, Any] | str:
-    if (reason := not_utf8(line)) is not None:
+    if (reason := text_fault(line)) is not None:
         return reason
     try:
         value = parse_json(line)
+    except UnicodeEncodeError as error:
+        return f"half a character in it: \\u{ord(error.object[error.start]):04x}"
     except ValueError as error:
         return f"not JSON: {error}"
     if isinstance(value, str):

@@ -76,9 +76,8 @@ def read_matrix(path: Path, rows: int) -> NDArray[np.float32]:
             if row == rows:
                 raise InputError(f"{path}: more than the {rows} rows there are texts for")
             if row == 0:
-                if 2 * rows * len(numbers) > path.stat().st_size:
-                    raise InputError(f"{path}: too short for {rows} rows of {len(numbers)} numbers: cut off?")
-                matrix = np.empty((rows, len(numbers)), np.float32)
+                held = path.stat().st_size // (2 * len(numbers))  # a number takes two bytes or more
+                matrix = np.empty((min(rows, held), len(numbers)), np.float32)
             if len(numbers) != matrix.shape[1]:
                 raise InputError(f"{path}: row {row}: {len(numbers)} numbers, but {matrix.shape[1]} in row 0")
             matrix[row] = numbers
