@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from lightning import Callback, Trainer
 
+from rapo_lightning.language.bases import Base
 from rapo_lightning.language.chat_format import ChatFormat
 from rapo_lightning.language.loading import LoadedModel
 from rapo_lightning.launching import plain_lightning
@@ -111,7 +112,7 @@ def _ours(model: Any, lessons: Sequence[TokenLesson], options: argparse.Namespac
         learning_rate=RATE,
         compile=options.compile,
     )
-    module.attach_to(LoadedModel(model=model, format=_NO_FORMAT, ends=frozenset(), pad=0, context=None))
+    module.attach_to(LoadedModel(base=Base(model), format=_NO_FORMAT, ends=frozenset(), pad=0, context=None))
     data = LessonData(
         [(lesson,) for lesson in lessons],
         [],

@@ -65,7 +65,7 @@ def _merge(adapter: Path, folder: Path, base: str, dtype: str) -> None:
     from rapo_lightning.language.loading import load_format, load_model
 
     located = locate(base, adapter)
-    loaded = load_model(located, None, dtype=dtype, chat_template=None, enable_thinking=False)
+    loaded = load_model(located, dtype=dtype)
     model = lora.merge(lora.load(loaded.model, adapter, base=located))
     model.save_pretrained(folder, safe_serialization=True)
     load_format(located, str(adapter)).tokenizer.save_pretrained(folder)

@@ -107,7 +107,7 @@ class CheckSection(Section):
 class TrainConfig(Section):
     """One run of ``rapo train``.
 
-    ``model`` is the base, ``adapter`` an adapter of it to go on from. ``batch_size`` counts lessons a step over all devices,
+    ``model`` is the base, ``adapter`` an adapter of it to go on from. ``four_bit``: the base is held in 4 bits (QLoRA), on CUDA. ``batch_size`` counts lessons a step over all devices,
     ``micro_batch_size`` those of one device at once; gradients accumulate in between. ``objective``: imitate the completions
     (``sft``) or prefer them to the rejected texts (``dpo``, with ``beta``). ``validate_every`` and ``save_every`` count
     steps.
@@ -117,6 +117,7 @@ class TrainConfig(Section):
     model: str
     adapter: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    four_bit: bool = False
     form: Annotated[RefineForm | RefactorForm | SelectForm, Field(discriminator="task")]
     objective: Literal["sft", "dpo"] = "sft"
     beta: float = Field(default=0.1, gt=0)
@@ -142,6 +143,19 @@ class TrainConfig(Section):
 
     def hyperparameters(self) -> dict[str, Any]:
         """What results depend on, as plain values."""
-        names = ("model", "adapter", "dtype", "form", "objective", "beta", "lora", "optimizer", "epochs", "batch_size", "seed")
+        names = (
+            "model",
+            "adapter",
+            "dtype",
+            "four_bit",
+            "form",
+            "objective",
+            "beta",
+            "lora",
+            "optimizer",
+            "epochs",
+            "batch_size",
+            "seed",
+        )
         values = self.model_dump(mode="json")
         return {name: values[name] for name in names}

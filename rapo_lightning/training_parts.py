@@ -89,6 +89,7 @@ def prepare(
         steps=steps,
         adapter=config.adapter,
         dtype=config.dtype,
+        four_bit=config.four_bit,
         objective=config.objective,
         beta=config.beta,
         lora_options=config.lora.model_dump(mode="json"),

@@ -81,11 +81,20 @@ def save(
     tokenizer.save_pretrained(str(folder))
 
 
-def load(model: PreTrainedModel, folder: str | Path, *, base: str, trainable: bool = False) -> PeftModel:
+def load(
+    model: PreTrainedModel,
+    folder: str | Path,
+    *,
+    base: str,
+    trainable: bool = False,
+    name: str = "default",
+    beside: PeftModel | None = None,
+) -> PeftModel:
     """``model`` with the adapter saved in ``folder``.
 
-    ``base`` is the reference that ``model`` was loaded from. An adapter of another base, of another kind than LoRA, not in
-    safetensors, with code, or with weights that do not fit raises `WeightsError`.
+    ``base`` is the reference that ``model`` was loaded from. ``name`` is PEFT's for the adapter; ``beside``: ``model`` with other
+    adapters, which stay, as does the active one. An adapter of another base, of another kind than LoRA, not in safetensors, with
+    code, or with weights that do not fit raises `WeightsError`.
     """
     from peft import PeftModel
 
@@ -96,16 +105,13 @@ def load(model: PreTrainedModel, folder: str | Path, *, base: str, trainable: bo
         raise WeightsError(f"{folder}: this adapter belongs to the base model {base_name(own)!r}, not to {base_name(base)!r}")
     try:
         with _known_warnings():
-            return PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+            if beside is None:
+                return PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=trainable)
+            beside.load_adapter(str(folder), adapter_name=name, is_trainable=trainable)
+            return beside
     except (RuntimeError, ValueError, UserWarning) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise WeightsError(f"{folder}: the adapter's weights do not fit the model {base_name(base)!r}: {reason}") from error
-
-
-def load_beside(model: PeftModel, folder: str | Path, name: str) -> None:
-    """Add the adapter in ``folder`` once more, frozen, under a name of its own; the trained one stays active."""
-    with _known_warnings():
-        model.load_adapter(str(folder), adapter_name=name, is_trainable=False)
 
 
 def merge(model: PeftModel) -> PreTrainedModel:

@@ -29,7 +29,8 @@ class HuggingFaceChat:
 
     Args:
         model: the base model.
-        adapter: a LoRA adapter of that base. Its tokenizer and chat template are used when it brings them.
+        adapter: a LoRA adapter of that base. Its tokenizer and chat template are used when it brings them. Chat models of one
+            base share it in memory, whatever their adapters.
         dtype: the weights' type; ``auto`` is the type they were saved in.
         batch_size: the most conversations answered at once. When memory runs out it is halved.
         chat_template: a Jinja template in place of the tokenizer's own.
@@ -121,6 +122,7 @@ class HuggingFaceChat:
     def _answer(self, loaded: LoadedModel, batch: Sequence[_Request], temperature: float) -> list[Reply] | None:
         """One reply a request, or None when the device's memory ran out."""
         import torch
+        from transformers import GenerationConfig
 
         width = len(batch[0].tokens)
         ids_BL = torch.tensor([[loaded.pad] * (width - len(request.tokens)) + request.tokens for request in batch])
@@ -135,11 +137,13 @@ class HuggingFaceChat:
         )
         seeds = [request.seed for request in batch]
         sampling = [GumbelSampling(seeds, temperature=temperature, device=device)] if temperature > 0 else []
+        plain = GenerationConfig(do_sample=False, eos_token_id=sorted(loaded.ends) or None, pad_token_id=loaded.pad)
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), loaded.base.using(loaded.adapter):
                 output_BL = loaded.model.generate(  # type: ignore[operator]  # a mixin method, unknown to the annotations
                     input_ids=ids_BL.to(device),
                     attention_mask=mask_BL.to(device),
+                    generation_config=plain,
                     max_new_tokens=max(request.budget for request in batch),
                     logits_processor=sampling,
                     stopping_criteria=[end],
@@ -163,6 +167,7 @@ class HuggingFaceChat:
                 dtype=self._dtype,
                 chat_template=self._chat_template,
                 enable_thinking=self._enable_thinking,
+                shared=True,
             )
             self.to(self._device)
         return self._loaded

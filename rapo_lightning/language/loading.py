@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapo_lightning.errors import WeightsError
 from rapo_lightning.language import adapter as lora
+from rapo_lightning.language.bases import Base, shared_base
 from rapo_lightning.language.chat_format import ChatFormat
 from rapo_lightning.weights import refuse_code, without_bars
 
@@ -22,52 +24,93 @@ _WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A model, its chat format, the tokens that ``ends`` an answer, one to ``pad`` with, and the ``context`` it reads (tokens).
+    """A model with or without an adapter, its chat format, and what generating with it takes.
 
-    ``context`` is None when the model's configuration names no limit.
+    Attributes:
+        base: the model, perhaps shared.
+        adapter: the name of the adapter that is to be active; None: none.
+        format: the chat format.
+        ends: the tokens that end an answer.
+        pad: a token to pad with.
+        context: how many tokens it reads; None when its configuration names no limit.
     """
 
-    model: PreTrainedModel
+    base: Base
+    adapter: str | None = None
     format: ChatFormat
     ends: frozenset[int]
     pad: int
     context: int | None
 
+    @property
+    def model(self) -> PreTrainedModel:
+        """The base with whatever adapters' layers are in it."""
+        return self.base.model
+
 
 def load_model(
-    reference: str, adapter: str | None, *, dtype: str, chat_template: str | None, enable_thinking: bool
+    reference: str,
+    adapter: str | None = None,
+    *,
+    dtype: str = "auto",
+    chat_template: str | None = None,
+    enable_thinking: bool = False,
+    shared: bool = False,
+    four_bit: bool = False,
 ) -> LoadedModel:
     """The model of a reference, in evaluation mode, with an adapter's layers in place.
+
+    ``shared``: the base may be one that is in memory already, and others may come to use it. ``four_bit``: its linear layers are
+    held in 4 bits (NF4, quantised twice, as QLoRA has it), on the current CUDA device.
 
     Missing or unreadable weights, weights that bring code, an adapter of another base, and a tokenizer without a chat template
     raise `WeightsError`.
     """
-    from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers import AutoModelForCausalLM
 
     folder = _local(reference)
     if (folder / "adapter_config.json").is_file():
         raise WeightsError(f"{reference}: this is an adapter; name its base as `model` and this folder as `adapter`")
-    try:
+
+    quantised = _four_bit(reference) if four_bit else {}
+
+    def load() -> PreTrainedModel:
         with without_bars("transformers"):
-            loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, trust_remote_code=False)
-        model = loaded.eval()
-        if adapter is not None:
-            model = lora.load(model, _local(adapter), base=reference).get_base_model()
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, **quantised
+            )
+        loaded: PreTrainedModel = model.eval()
+        return loaded
+
+    try:
+        base = shared_base(folder, dtype, load) if shared else Base(load())
+        name = None if adapter is None else base.attach(_local(adapter), reference)
     except (OSError, ValueError) as error:
         raise WeightsError(f"{reference}: the language model cannot be loaded: {_first_line(error)}") from error
     format = load_format(reference, adapter, chat_template=chat_template, enable_thinking=enable_thinking)
-    tokenizer = format.tokenizer
+    tokenizer, model = format.tokenizer, base.model
 
-    configured = model.generation_config.eos_token_id
-    ends = {configured} if isinstance(configured, int) else set(configured or ())
-    if tokenizer.eos_token_id is not None:
-        ends.add(tokenizer.eos_token_id)
+    ends = base.ends if tokenizer.eos_token_id is None else base.ends | {tokenizer.eos_token_id}
     # A tokenizer may bring a padding token that the model has no embedding for (Qwen2Tokenizer adds one that is missing).
     vocabulary = model.get_input_embeddings().num_embeddings
     pad = next(token for token in (tokenizer.pad_token_id, *sorted(ends), 0) if token is not None and token < vocabulary)
-    # In place of the repository's own: its penalties, top-k and temperature would change what was asked for.
-    model.generation_config = GenerationConfig(do_sample=False, eos_token_id=sorted(ends) or None, pad_token_id=pad)
-    return LoadedModel(model=model, format=format, ends=frozenset(ends), pad=pad, context=_context(model.config))
+    return LoadedModel(base=base, adapter=name, format=format, ends=ends, pad=pad, context=_context(model.config))
+
+
+def _four_bit(reference: str) -> dict[str, Any]:
+    """What loads a base in 4 bits."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if not torch.cuda.is_available() or find_spec("bitsandbytes") is None:
+        raise WeightsError(f"{reference}: a 4-bit base needs a CUDA device and the package bitsandbytes")
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return {"quantization_config": config, "device_map": {"": torch.cuda.current_device()}}
 
 
 def load_format(

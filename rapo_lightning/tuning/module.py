@@ -43,6 +43,7 @@ class RewriterModule(LightningModule):
         steps: optimizer steps of the whole training, which the learning rate follows.
         adapter: a saved adapter of that base to go on from; its own rank and layers then hold, not ``lora_options``.
         dtype: the base's type; ``auto``: as saved. The adapter is float32.
+        four_bit: hold the base's linear layers in 4 bits; needs CUDA and bitsandbytes.
         objective: ``sft`` or ``dpo``, see `tuning.objectives`; the reference of DPO is the model that the training starts from.
         beta: of DPO.
         lora_options: for `language.adapter.attach`.
@@ -64,6 +65,7 @@ class RewriterModule(LightningModule):
         steps: int,
         adapter: str | None = None,
         dtype: str = "auto",
+        four_bit: bool = False,
         objective: Literal["sft", "dpo"] = "sft",
         beta: float = 0.1,
         lora_options: dict[str, Any] | None = None,
@@ -78,7 +80,7 @@ class RewriterModule(LightningModule):
         self.save_hyperparameters()
         self.base, self.adapter, self.dtype_name = base, adapter, dtype
         self.steps, self.learning_rate, self.warmup, self.weight_decay = steps, learning_rate, warmup, weight_decay
-        self.objective, self.beta = objective, beta
+        self.objective, self.beta, self.four_bit = objective, beta, four_bit
         self.lora_options = dict(lora_options or {})
         self.gradient_checkpointing, self.compile_layers = gradient_checkpointing, compile
         self.seed = seed
@@ -97,7 +99,7 @@ class RewriterModule(LightningModule):
     def configure_model(self) -> None:
         """Load the base and attach the adapter, once in each process; under FSDP2 the weights are spread over the devices."""
         if self.answers is None:
-            self.attach_to(load_model(self.base, None, dtype=self.dtype_name, chat_template=None, enable_thinking=False))
+            self.attach_to(load_model(self.base, dtype=self.dtype_name, four_bit=self.four_bit))
 
     def attach_to(self, loaded: LoadedModel) -> None:
         """Attach the adapter to a base that is in memory already."""
@@ -108,7 +110,7 @@ class RewriterModule(LightningModule):
             else:
                 model = lora.load(loaded.model, self.adapter, base=self.base, trainable=True)
                 if self.objective == "dpo":
-                    lora.load_beside(model, self.adapter, _REFERENCE)
+                    lora.load(loaded.model, self.adapter, base=self.base, name=_REFERENCE, beside=model)
         model.train()  # it was loaded for use, and Lightning leaves a module as it finds it
         if self.gradient_checkpointing:
             model.enable_input_require_grads()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from rapo_lightning.errors import WeightsError
 from rapo_lightning.language import HuggingFaceChat, adapter
-from rapo_lightning.types import ModelReference
+from rapo_lightning.types import ModelReference, Reply
 from tests.tiny_language import FAMILIES, save_chat_model
 
 IDS = torch.arange(20)[None]
@@ -169,3 +170,42 @@ def test_folders_that_hold_no_lora_adapter_are_refused(bases: dict[str, Path], t
 )
 def test_base_name(reference: str) -> None:
     assert adapter.base_name(reference) == "Qwen2.5-7B-Instruct"
+
+
+def test_chat_models_share_their_base_and_answer_as_if_they_did_not(
+    bases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L, L_r and L_d are one base with two adapters of different layers and ranks, asked in turn."""
+    base = bases["qwen2"]
+    one = saved(base, tmp_path / "one")
+    narrow = adapter.attach(load_base(base), rank=2, alpha=8, layers=["q_proj", "down_proj"])
+    for weight in narrow.parameters():
+        if weight.requires_grad:
+            weight.data = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)) * 0.3
+    adapter.save(narrow, tmp_path / "two", base=str(base), tokenizer=AutoTokenizer.from_pretrained(base))
+
+    def chat(folder: Path | None) -> HuggingFaceChat:
+        return HuggingFaceChat(ModelReference(str(base)), adapter=None if folder is None else ModelReference(str(folder)))
+
+    def answer(model: HuggingFaceChat) -> str:
+        (reply,) = model.chat(ASK, max_new_tokens=12)
+        assert isinstance(reply, Reply)
+        return reply.text
+
+    expected = []
+    for folder in (None, one, tmp_path / "two"):
+        expected.append(answer(chat(folder)))  # alone in memory
+        gc.collect()
+    assert len(set(expected)) == 3
+    loads: list[object] = []
+    real = AutoModelForCausalLM.from_pretrained
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda *a, **k: loads.append(a) or real(*a, **k))
+    models = [chat(folder) for folder in (None, one, tmp_path / "two")]
+    for _ in range(2):
+        assert [answer(model) for model in models] == expected
+    assert [answer(model) for model in reversed(models)] == expected[::-1]
+    assert len(loads) == 1
+    del models
+    gc.collect()
+    assert answer(chat(one)) == expected[1]
+    assert len(loads) == 2, "what nobody uses is not kept"

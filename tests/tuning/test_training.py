@@ -142,6 +142,12 @@ def test_an_adapter_is_trained_on(tmp_path: Path) -> None:
         ({"trainer": {"max_epochs": 3}}, ConfigError, r"trainer\.max_epochs: is decided by the rest"),
         ({"trainer": {"accelerator": "abacus"}}, ConfigError, "trainer: .*abacus"),
         ({"learning_rate": 3}, ConfigError, "unknown key"),
+        pytest.param(
+            {"four_bit": True},
+            WeightsError,
+            "a 4-bit base needs a CUDA device and the package bitsandbytes",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused(tmp_path: Path, changes: dict[str, Any], error: type[Exception], says: str) -> None:
