@@ -107,10 +107,10 @@ class CheckSection(Section):
 class TrainConfig(Section):
     """One run of ``rapo train``.
 
-    ``model`` is the base, ``adapter`` an adapter of it to go on from. ``four_bit``: the base is held in 4 bits (QLoRA), on CUDA. ``batch_size`` counts lessons a step over all devices,
-    ``micro_batch_size`` those of one device at once; gradients accumulate in between. ``objective``: imitate the completions
-    (``sft``) or prefer them to the rejected texts (``dpo``, with ``beta``). ``validate_every`` and ``save_every`` count
-    steps.
+    ``model`` is the base, ``adapter`` an adapter of it to go on from; ``four_bit``: the base is held in 4 bits (QLoRA), on CUDA.
+    ``batch_size`` counts lessons a step over all devices, ``micro_batch_size`` those of one device at once; gradients accumulate
+    in between. ``objective``: imitate the completions (``sft``) or prefer them to the rejected texts (``dpo``, with ``beta``).
+    ``compile``: compile the model's layers. ``validate_every`` and ``save_every`` count steps.
     """
 
     schema_version: Literal[1] = 1

@@ -137,14 +137,18 @@ class HuggingFaceChat:
         )
         seeds = [request.seed for request in batch]
         sampling = [GumbelSampling(seeds, temperature=temperature, device=device)] if temperature > 0 else []
-        plain = GenerationConfig(do_sample=False, eos_token_id=sorted(loaded.ends) or None, pad_token_id=loaded.pad)
+        plain = GenerationConfig(
+            do_sample=False,
+            eos_token_id=sorted(loaded.ends) or None,
+            pad_token_id=loaded.pad,
+            max_new_tokens=max(request.budget for request in batch),
+        )
         try:
             with torch.inference_mode(), loaded.base.using(loaded.adapter):
                 output_BL = loaded.model.generate(  # type: ignore[operator]  # a mixin method, unknown to the annotations
                     input_ids=ids_BL.to(device),
                     attention_mask=mask_BL.to(device),
                     generation_config=plain,
-                    max_new_tokens=max(request.budget for request in batch),
                     logits_processor=sampling,
                     stopping_criteria=[end],
                 )

@@ -185,3 +185,9 @@ def test_code_and_pickles_are_refused(tmp_path: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(WeightsError, match=r"pytorch_model\.bin"):
         chat_model(folder).chat(CONVERSATIONS)
+
+
+def test_a_call_says_nothing_on_the_terminal(folders: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
+    """transformers tells users of calls that it will not take any more."""
+    chat_model(folders["qwen2"]).chat(CONVERSATIONS[:1], max_new_tokens=2)
+    assert "deprecated" not in capfd.readouterr().err
