@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         RunFolderError,
         Stopped,
         StorageError,
+        TrainingError,
         VideoError,
         WeightsError,
     )
@@ -114,6 +115,7 @@ __all__ = [
     "Stopped",
     "StorageError",
     "TextEncoder",
+    "TrainingError",
     "Trajectory",
     "Video",
     "VideoError",
@@ -126,8 +128,8 @@ _HOMES = {
     "types": """Candidate CaptionPhrases Cost Failure Feedback Kind Message ModelReference Modifier Origin Prompt
         PromptPair Reply Retrieved Trajectory Video""",
     "protocols": "Augmenter Generator Judge LanguageModel LimitsText Placeable Reward Rewriter Selection TextEncoder",
-    "errors": """ConfigError InputError PartError RapoError RecordError RunFolderError Stopped StorageError VideoError
-        WeightsError""",
+    "errors": """ConfigError InputError PartError RapoError RecordError RunFolderError Stopped StorageError TrainingError
+        VideoError WeightsError""",
     "generators": "DiffusersGenerator FakeGenerator",
     "judges": "FakeJudge OpticalFlowJudge PhysicsJudge QwenVLJudge",
     "rewriters": "FakeRewriter LLMRewriter RepeatPrompt",

@@ -35,7 +35,15 @@ def export(source: Path, out: Path, *, merged: bool = False, base: str | None = 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already; choose another --out")
     refuse_code(adapter)
-    recorded = records.parse_json(config_file.read_bytes())
+    try:
+        recorded = records.parse_json(config_file.read_bytes())
+        if not isinstance(recorded, dict):
+            raise ValueError("not a JSON object")
+    except ValueError as error:
+        raise InputError(f"{config_file}: cannot be read: {error}") from error
+    out = out.absolute()
+    if base is not None and not base.strip():
+        raise InputError("--base is empty")
     name = base or str(recorded.get("base_model_name_or_path") or "")
     if not name:
         raise InputError(f"{adapter}: does not say which base it belongs to; give --base")
@@ -64,11 +72,12 @@ def _merge(adapter: Path, folder: Path, base: str, dtype: str) -> None:
     from rapo_lightning.language import adapter as lora
     from rapo_lightning.language.loading import load_format, load_model
 
-    located = locate(base, adapter)
+    located = locate(str(Path(base).resolve()) if Path(base).is_dir() else base, adapter)
     loaded = load_model(located, dtype=dtype)
     model = lora.merge(lora.load(loaded.model, adapter, base=located))
     model.save_pretrained(folder, safe_serialization=True)
     load_format(located, str(adapter)).tokenizer.save_pretrained(folder)
+    lora.readable(folder)
     card = adapter / "README.md"
     if card.is_file():
         text = card.read_text(encoding="utf-8").replace("library_name: peft", "library_name: transformers")

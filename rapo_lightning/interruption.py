@@ -22,11 +22,14 @@ _NAMES = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasat
 class StopSignals:
     """While this context lasts, the first SIGTERM or SIGUSR1 asks the run to stop; a second one ends it at once with status 75.
 
+    With ``interrupt`` Ctrl-C asks likewise.
+
     The first process passes a signal on to those that Lightning started for it; these ignore repetitions, as a signal to the
     whole process group reaches them twice.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, interrupt: bool = False) -> None:
+        self._names = (*_NAMES, signal.SIGINT) if interrupt else _NAMES
         self._asked = threading.Event()
         self._before: dict[int, Any] = {}
         self._trainer: Trainer | None = None
@@ -59,7 +62,7 @@ class StopSignals:
             self._install()
 
     def _install(self) -> None:
-        for number in _NAMES:
+        for number in self._names:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

@@ -17,7 +17,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from rapo_lightning.config import did_you_mean
 
-__all__ = ["BudgetSection", "GraphConfig", "LoopSection", "OptimizeConfig", "Part", "Section", "TrainerArguments"]
+__all__ = [
+    "BudgetSection",
+    "GraphConfig",
+    "LoopSection",
+    "OptimizeConfig",
+    "Part",
+    "Section",
+    "TrainerArgument",
+    "TrainerArguments",
+]
 
 #: What ``trainer:`` may hold: the parameters of `lightning.Trainer` (but for ``logger``, a section of its own), written down so
 #: that checking them imports nothing.
@@ -95,7 +104,8 @@ def _kind_of_logger(value: object) -> str:
 
 
 JudgeName = Annotated[str, AfterValidator(_judge_name)]
-TrainerArguments = dict[Annotated[str, AfterValidator(_trainer_argument)], Any]
+TrainerArgument = Annotated[str, AfterValidator(_trainer_argument)]
+TrainerArguments = dict[TrainerArgument, Any]
 Logger = Annotated[Annotated[Part, Tag("part")] | Annotated[Literal["csv"], Tag("name")], Discriminator(_kind_of_logger)]
 
 

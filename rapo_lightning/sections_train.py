@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from rapo_lightning.sections import Logger, Section, TrainerArguments
+from rapo_lightning.sections import Logger, Section, TrainerArgument
 
 __all__ = [
     "CheckSection",
@@ -22,6 +22,23 @@ __all__ = [
     "SelectForm",
     "TrainConfig",
 ]
+
+
+#: What the training decides itself.
+OWN = frozenset(
+    {
+        "accumulate_grad_batches", "callbacks", "check_val_every_n_epoch", "enable_checkpointing", "fast_dev_run",
+        "gradient_clip_val", "limit_train_batches", "limit_val_batches", "logger", "max_epochs", "max_steps", "min_epochs",
+        "min_steps", "num_sanity_val_steps", "overfit_batches", "reload_dataloaders_every_n_epochs", "use_distributed_sampler",
+        "val_check_interval",
+    }
+)  # fmt: skip
+
+
+def _not_own(name: str) -> str:
+    if name in OWN:
+        raise ValueError("is decided by the rest of the configuration")
+    return name
 
 
 class RefineForm(Section):
@@ -133,7 +150,7 @@ class TrainConfig(Section):
     validate_every: int = Field(default=100, ge=1)
     save_every: int = Field(default=100, ge=1)
     seed: int = Field(default=0, ge=0)
-    trainer: TrainerArguments = Field(default_factory=dict)
+    trainer: dict[Annotated[TrainerArgument, AfterValidator(_not_own)], Any] = Field(default_factory=dict)
     logger: Logger | None = "csv"
 
     @field_validator("check", "lora", "optimizer", "trainer", mode="before")

@@ -40,17 +40,17 @@ class TrainingProgress:
             self._bar.__exit__(kind, error, trace)
             self._bar = None
 
-    def started(self, lessons: Lessons, steps: int) -> None:
+    def started(self, lessons: Lessons, steps: int, done: int = 0) -> None:
         """Say what is learned from, and begin the bar."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         assert self._console is not None
-        self._print(started_text(lessons, steps))
+        self._print(started_text(lessons, steps, done))
         if self._console.is_terminal:
             columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[says]}"), TimeRemainingColumn())
             self._bar = Progress(*columns, console=self._console, transient=True)
             self._bar.__enter__()
-            self._task = self._bar.add_task("", total=steps, says="")
+            self._task = self._bar.add_task("", total=steps, completed=done, says="")
 
     def listen(self, progressed: Progressed) -> None:
         """Show how things stand."""
@@ -65,10 +65,12 @@ class TrainingProgress:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def started_text(lessons: Lessons, steps: int) -> str:
+def started_text(lessons: Lessons, steps: int, done: int = 0) -> str:
     """What is learned from, in a line or two."""
     counts = lessons.counts()
     text = f"{counts['pairs']:,} pairs, {counts['lessons']:,} lessons, {counts['tokens']:,} tokens; {steps:,} steps"
+    if done:
+        text += f", going on after step {done:,}"
     if counts["validation_pairs"]:
         text += f"; {counts['validation_pairs']:,} pairs to validate"
     left = [f"{count:,} lessons of {reason}" for reason, count in counts["left_out"].items()]
@@ -81,9 +83,9 @@ def trained_text(trained: Trained) -> str:
     summary = trained.summary
     if trained.adapter is None:
         return f"stopped after step {summary['step']} of {summary['steps']}; the same command goes on"
-    text = f"{trained.adapter}: after {summary['exported_step']} of {summary['steps']} steps"
+    text = f"{trained.adapter}: {summary['steps']:,} steps"
     if summary.get("validation_loss") is not None:
-        text += f", validation loss {summary['validation_loss']:.4f}"
+        text += f"; of the best, step {summary['exported_step']:,}, with a validation loss of {summary['validation_loss']:.4f}"
     return text
 
 
@@ -91,4 +93,7 @@ def _says(progressed: Progressed) -> str:
     parts = [] if progressed.loss is None else [f"loss {progressed.loss:.4f}"]
     if progressed.validation_loss is not None:
         parts.append(f"validation {progressed.validation_loss:.4f}")
+    if (checked := progressed.checked) is not None:
+        known = (("usable", checked.usable), ("reward", checked.reward), ("right", checked.right))
+        parts += [f"{name} {value:.2f}" for name, value in known if value is not None]
     return ", ".join([*parts, f"{progressed.tokens:,.0f} tokens/s"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -57,7 +56,7 @@ def train(
     command: Sequence[str] = (),
     echo: bool = True,
     listen: Callable[[Progressed], None] | None = None,
-    started: Callable[[Lessons, int], None] | None = None,
+    started: Callable[[Lessons, int, int], None] | None = None,
 ) -> Trained:
     """Train an adapter as a configuration says. A run that is there is continued; one that is done is left as it is.
 
@@ -65,15 +64,15 @@ def train(
         path: a configuration, see `TrainConfig`; files in it are relative to it.
         out: the run folder; the adapter appears in ``adapter/``.
         listen: told now and then how it goes, in the first process.
-        started: told the lessons and the number of steps before the first.
+        started: told the lessons, the number of steps, and after which one it goes on (0: from the beginning).
 
     Raises:
         ConfigError, InputError, WeightsError, RunFolderError: nothing has been trained.
         StorageError: the disk is full or gone; the last checkpoint stays whole.
     """
-    with StopSignals() as signals:
+    with StopSignals(interrupt=True) as signals:
         # 1. What can be refused without weights: configuration, pairs, their tokens, the Trainer.
-        from rapo_lightning.training_config import placed
+        from rapo_lightning.training_config import lora_layers, placed
         from rapo_lightning.training_parts import prepare
         from rapo_lightning.tuning.lessons import gather
 
@@ -83,11 +82,13 @@ def train(
         values = resolved(written, allow) | {"lessons": lessons.hash}
         if is_first():
             out = choose(out, values, force=force, positions=positions)
-            if (done := read_run(out)).get("status") == "done" and (out / "adapter").is_dir():
-                return Trained(folder=out, adapter=out / "adapter", summary=done)
         else:
             out = Path(given) if (given := os.environ.get(RUN_FOLDER)) else await_run(out, values)
-            trainer, module, data = prepare(config, positions, lessons, out, signals, None)
+        if (done := read_run(out)).get("status") == "done" and (out / "adapter").is_dir():
+            return Trained(folder=out, adapter=out / "adapter", summary=done["summary"])
+        lora_layers(config)
+        if not is_first():
+            trainer, module, data = prepare(config, positions, lessons, out, signals, None, allow)
             return _fit(trainer, module, data, written, lessons, out, signals)
 
         # 2. The training: the first process has the folder to itself, the others join it there.
@@ -95,10 +96,13 @@ def train(
             opened(out, values, [], config_file=path, command=command, allow=allow, force=force) as folder,
             run_log(folder, 0, echo=echo),
         ):
-            trainer, module, data = prepare(config, positions, lessons, folder, signals, listen)
+            trainer, module, data = prepare(config, positions, lessons, folder, signals, listen, allow)
             update_run(folder, hardware=hardware(trainer), data=lessons.counts())
             if started is not None:
-                started(lessons, module.steps)
+                from rapo_lightning.tuning.checkpoints import latest, step_of
+
+                newest = latest(folder)
+                started(lessons, module.steps, step_of(newest) if newest else 0)
             return _fit(trainer, module, data, written, lessons, folder, signals)
 
 
@@ -115,6 +119,7 @@ def _fit(
     from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
     from rapo_lightning.tracking_tolerant import TolerantLogger
+    from rapo_lightning.tuning.checkpoints import latest, step_of
     from rapo_lightning.tuning.export import export_adapter
 
     with ExitStack() as afterwards:
@@ -123,41 +128,33 @@ def _fit(
             afterwards.callback(logger.close)
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             module.configure_model()  # weights come back from the processes into this one's
-        latest = _latest(folder)
+        before = latest(folder)
         sharded = isinstance(trainer.strategy, ModelParallelStrategy)
-        if latest and sharded != read_run(folder).get("sharded", False):
+        if before and sharded != read_run(folder).get("sharded", False):
             name = "fsdp2" if not sharded else "one that does not shard, e.g. ddp"
-            raise ConfigError(f"trainer.strategy: {latest} holds an optimizer's state of another kind; go on with {name}")
+            raise ConfigError(f"trainer.strategy: {before} holds an optimizer's state of another kind; go on with {name}")
         if trainer.is_global_zero:
             update_run(folder, sharded=sharded)
             for path in folder.glob("checkpoints/best-*.ckpt"):
-                if int(path.stem.removeprefix("best-")) > (_step(latest) if latest else 0):
+                if step_of(path) > (step_of(before) if before else 0):
                     path.unlink()  # it comes again
         try:
             with launched(folder):
-                warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a run that goes on
-                trainer.fit(module, data, ckpt_path=latest, weights_only=True)
+                # Both of a run that goes on, the second with another time limit.
+                warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+                warnings.filterwarnings("ignore", r"Be aware that when using `ckpt_path`, callbacks .*\['Timer'\]")
+                trainer.fit(module, data, ckpt_path=before, weights_only=True)
         except UnpicklingError as error:
-            raise WeightsError(f"{latest}: holds objects other than tensors and plain values, which are not read") from error
-        latest = _latest(folder)
-        step = max(trainer.global_step, _step(latest) if latest else 0)
-        if signals.asked and step < module.steps:
+            raise WeightsError(f"{before}: holds objects other than tensors and plain values, which are not read") from error
+        after = latest(folder)
+        step = step_of(after) if after else 0
+        if step < module.steps:  # a signal, or trainer.max_time
             if trainer.is_global_zero:
                 update_run(folder, status="interrupted", step=step)
             return Trained(folder=folder, adapter=None, summary={"step": step, "steps": module.steps})
         summary = export_adapter(trainer, module, config, lessons.counts(), folder)
         if trainer.is_global_zero:
-            update_run(folder, status="done", **summary)
+            update_run(folder, status="done", summary=summary)
         for logger in loggers:
             logger.log_adapter(folder / "adapter", folder.name)
         return Trained(folder=folder, adapter=folder / "adapter", summary=summary)
-
-
-def _latest(folder: Path) -> Path | None:
-    """The newest checkpoint of a run."""
-    found = [path for path in folder.glob("checkpoints/step-*.ckpt") if re.fullmatch(r"step-\d+", path.stem)]
-    return max(found, key=_step) if found else None
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.stem.removeprefix("step-"))

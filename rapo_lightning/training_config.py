@@ -8,12 +8,12 @@ from typing import Any
 
 from rapo_lightning.errors import ConfigError, WeightsError
 from rapo_lightning.positions import Positions
-from rapo_lightning.sections_train import RefactorForm, TrainConfig
+from rapo_lightning.sections_train import RefactorForm, RefineForm, TrainConfig
 from rapo_lightning.settings import build_optimize, load, load_optimize
 from rapo_lightning.tuning.forms import teacher
 from rapo_lightning.weights import locate, refuse_code
 
-__all__ = ["check_training", "placed"]
+__all__ = ["check_training", "lora_layers", "placed"]
 
 
 def check_training(path: Path, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> TrainConfig:
@@ -32,6 +32,18 @@ def check_training(path: Path, overrides: Sequence[str] = (), allow: Sequence[st
     return config
 
 
+def lora_layers(config: TrainConfig) -> None:
+    """Refuse layers that the model has not, by its configuration alone; the errors are those of `adapter.check_layers`.
+
+    ``config`` is as `placed` gives it.
+    """
+    if config.adapter is None:
+        from rapo_lightning.language import adapter as lora
+        from rapo_lightning.language.loading import without_weights
+
+        lora.check_layers(without_weights(config.model), config.lora.layers)
+
+
 def placed(config: TrainConfig, positions: Positions) -> TrainConfig:
     """The configuration with its weights located and its files absolute; what is not there is a `ConfigError`."""
     problems = []
@@ -42,6 +54,8 @@ def placed(config: TrainConfig, positions: Positions) -> TrainConfig:
                 values[name] = locate(reference, positions.folder)
             except WeightsError as error:
                 problems.append(positions.problem((name,), str(error)))
+    if (Path(values.get("adapter", "")) / "adapter" / "adapter_config.json").is_file():
+        values["adapter"] = str(Path(values["adapter"]) / "adapter")  # a run of rapo train was named
     files = {"train": config.data.train}
     if isinstance(config.data.validation, list):
         files["validation"] = config.data.validation
@@ -55,6 +69,8 @@ def placed(config: TrainConfig, positions: Positions) -> TrainConfig:
     if config.check.optimize is not None:
         checks = str(Path(positions.folder) / config.check.optimize)
         values["check"] = config.check.model_copy(update={"optimize": checks})
+    if isinstance(config.form, RefineForm) and (Path(positions.folder) / config.form.style).is_file():
+        values["form"] = config.form.model_copy(update={"style": str(Path(positions.folder) / config.form.style)})
     if isinstance(config.form, RefactorForm) and config.form.graph is not None:
         graph = str(Path(positions.folder) / config.form.graph)
         values["form"] = config.form.model_copy(update={"graph": graph})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ def prepare(
     folder: Path,
     signals: StopSignals,
     listen: Callable[[Progressed], None] | None,
+    allow: Sequence[str] = (),
 ) -> tuple[Trainer, RewriterModule, LessonData]:
     """The Trainer, the module and the data of a training, none of them used yet.
 
@@ -46,6 +47,7 @@ def prepare(
         lessons: what it learns from.
         folder: the run folder, which must exist.
         listen: told how it goes.
+        allow: class-path prefixes trusted besides the suite's own, for the parts of the checks.
 
     Raises:
         ConfigError: the Trainer, the logger or the configuration of the checks cannot be made; a batch cannot be shared.
@@ -65,7 +67,7 @@ def prepare(
             stop=lambda: signals.asked,
             take_over=signals.take_over,
             logger=TolerantLogger(logger) if logger else False,
-            callbacks=_checks(config, positions, lessons, folder),
+            callbacks=_checks(config, lessons, folder, allow),
             listen=listen,
             positions=positions,
         )
@@ -103,14 +105,14 @@ def prepare(
     return trainer, module, data
 
 
-def _checks(config: TrainConfig, positions: Positions, lessons: Lessons, folder: Path) -> list[Callback]:
+def _checks(config: TrainConfig, lessons: Lessons, folder: Path, allow: Sequence[str]) -> list[Callback]:
     section = config.check
     if not section.prompts or not lessons.held_out or config.trainer.get("strategy") == "fsdp2":
         return []  # a sharded model cannot write: each token would need all devices
     selects = isinstance(config.form, SelectForm)
     parts = None
     if section.optimize is not None and not selects:
-        built = build_optimize(*load_optimize(section.optimize))
+        built = build_optimize(*load_optimize(section.optimize, (), allow), allow)
         parts = Parts(
             generator=built.generator,
             judges=dict(built.judges),
@@ -120,7 +122,7 @@ def _checks(config: TrainConfig, positions: Positions, lessons: Lessons, folder:
         )
     return [
         CheckTexts(
-            lessons.held_out[: section.prompts],
+            [*{pair.prompt: pair for pair in reversed(lessons.held_out)}.values()][::-1][: section.prompts],
             teacher(config.form, config.objective),
             selects=selects,
             max_words=section.max_words,

@@ -41,5 +41,6 @@ def pairs(
             parquet=parquet,
         )
         without = ", ".join(f"{reason} ({count:,})" for reason, count in made["without"].items()) or "none"
-        text = f"{out}: {made['pairs']:,} pairs, {made['preferences']:,} preferences; prompts without: {without}"
+        apart = f"{made['files']['validation']:,} of them to validate"
+        text = f"{out}: {made['pairs']:,} pairs, {apart}, {made['preferences']:,} preferences; prompts without: {without}"
         show(text, {"folder": str(out), **made})

@@ -37,9 +37,9 @@ def train(
 
         bar = None if quiet else stack.enter_context(terminal_train.TrainingProgress())
 
-        def started(lessons: Lessons, steps: int) -> None:
+        def started(lessons: Lessons, steps: int, done: int) -> None:
             if bar is not None:
-                bar.started(lessons, steps)
+                bar.started(lessons, steps, done)
 
         def listen(progressed: Progressed) -> None:
             if bar is not None:

@@ -7,6 +7,7 @@ and vLLM (``--lora-modules name=folder``) read it as it is, and the text format 
 from __future__ import annotations
 
 import json
+import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["LINEAR_LAYERS", "attach", "base_name", "load", "merge", "save", "split"]
+__all__ = ["LINEAR_LAYERS", "attach", "base_name", "check_layers", "load", "merge", "readable", "save", "split"]
 
 #: Every linear layer of a Llama, Mistral or Qwen block (the targets of Open-Sora-Plan's refiner, RAPO's nearest relative).
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -45,10 +46,7 @@ def attach(
     """
     from peft import LoraConfig, get_peft_model
 
-    wanted = list(LINEAR_LAYERS if layers is None else layers)
-    linear = {name.rpartition(".")[2] for name, module in model.named_modules() if "Linear" in type(module).__name__}
-    if unknown := [name for name in wanted if name.rpartition(".")[2] not in linear]:
-        raise WeightsError(f"the model has no linear layer named {', '.join(unknown)}; it has {', '.join(sorted(linear))}")
+    wanted = check_layers(model, layers)
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
@@ -60,6 +58,21 @@ def attach(
     )
     with _known_warnings():
         return get_peft_model(model, config)
+
+
+def check_layers(model: PreTrainedModel, layers: Sequence[str] | None) -> list[str]:
+    """The layers that an adapter of ``model`` is to have (None: `LINEAR_LAYERS`); weights are not needed.
+
+    One that the model has not raises `WeightsError`, as does an output layer that shares its weights with the embeddings: an
+    adapter of it could not be merged.
+    """
+    wanted = list(LINEAR_LAYERS if layers is None else layers)
+    linear = {name.rpartition(".")[2] for name, module in model.named_modules() if "Linear" in type(module).__name__}
+    if unknown := [name for name in wanted if name.rpartition(".")[2] not in linear]:
+        raise WeightsError(f"the model has no linear layer named {', '.join(unknown)}; it has {', '.join(sorted(linear))}")
+    if "lm_head" in {name.rpartition(".")[2] for name in wanted} and model.config.get_text_config().tie_word_embeddings:
+        raise WeightsError("lm_head shares its weights with the embeddings of this model: an adapter of it could not be merged")
+    return wanted
 
 
 def save(
@@ -79,6 +92,15 @@ def save(
     # PEFT would otherwise ask the hub whether the vocabulary has grown.
     model.save_pretrained(str(folder), save_embedding_layers=False, selected_adapters=["default"], state_dict=weights)
     tokenizer.save_pretrained(str(folder))
+    readable(folder)
+
+
+def readable(folder: str | Path) -> None:
+    """Give the files of a folder the mode that files have here; safetensors writes some for their owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in Path(folder).iterdir():
+        path.chmod(0o666 & ~mask)
 
 
 def load(

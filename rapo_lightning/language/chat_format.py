@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, final
 
 from rapo_lightning.errors import WeightsError
@@ -62,8 +63,7 @@ class ChatFormat:
         whole = self._render([*conversation, {"role": "assistant", "content": said}], answered=True)
         if isinstance(whole, Failure):
             return whole
-        # A template may open an answer otherwise than it writes it afterwards (Qwen3 puts an empty thought before it).
-        tail = whole[len(start) :] if whole.startswith(start) else whole[max(0, whole.rfind(said)) :]
+        tail = whole[len(start) :] if whole.startswith(start) else self._after_the_question(conversation, start, whole)
         before, found, after = tail.partition(said)
         if not found:
             return Failure(error="the chat template does not write the answer as it is")
@@ -72,6 +72,16 @@ class ChatFormat:
         head, joined = self._tokens(start), self._tokens(start + tail)
         # What follows is cut into tokens as at use, where the conversation's own are given.
         return head, joined[len(head) :] if joined[: len(head)] == head else self._tokens(tail)
+
+    def _after_the_question(self, conversation: Sequence[Message], start: str, whole: str) -> str:
+        """What ``whole`` has after its last question and what follows there in ``start``, too.
+
+        A template may open an answer otherwise than it writes it afterwards (Qwen3 puts an empty thought before it), or write the
+        messages before otherwise once there is an answer (Mistral's moves the system message).
+        """
+        question = self._harmless(conversation[-1]["content"]).strip()
+        opening, rest = start.rpartition(question)[2], whole.rpartition(question)[2]
+        return rest[sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(opening, rest))) :]
 
     def decode(self, tokens: list[int]) -> str:
         """The text of an answer, without control tokens and otherwise as it was written."""

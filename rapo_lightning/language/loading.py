@@ -16,7 +16,7 @@ from rapo_lightning.weights import refuse_code, without_bars
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["LoadedModel", "context_length", "load_format", "load_model"]
+__all__ = ["LoadedModel", "context_length", "load_format", "load_model", "without_weights"]
 
 #: Never fetched: weights in other formats, and code.
 _WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
@@ -137,6 +137,20 @@ def context_length(reference: str) -> int | None:
         return _context(AutoConfig.from_pretrained(_local(reference), trust_remote_code=False))
     except (OSError, ValueError) as error:
         raise WeightsError(f"{reference}: its configuration cannot be read: {_first_line(error)}") from error
+
+
+def without_weights(reference: str) -> PreTrainedModel:
+    """The model with no memory for its weights, for what its layers are. Errors: `WeightsError`."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(_local(reference), trust_remote_code=False)
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{reference}: its configuration cannot be read: {_first_line(error)}") from error
+    return model
 
 
 def _context(config: Any) -> int | None:

@@ -6,6 +6,7 @@ line a validation, ``checks/step-N/`` the texts with their videos, scores and fa
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,16 @@ from rapo_lightning.keeping import lost_fixtures
 from rapo_lightning.language import HuggingFaceChat
 from rapo_lightning.language.answers import clean, complaint, count_words
 from rapo_lightning.protocols import Placeable
+from rapo_lightning.retrieval.select import label
 from rapo_lightning.sspo.evaluate import evaluate
 from rapo_lightning.sspo.options import LoopOptions, Parts
 from rapo_lightning.tracking_tolerant import TolerantLogger
 from rapo_lightning.tuning.forms import Teacher
-from rapo_lightning.types import Candidate, Prompt, PromptPair, Reply, candidate_id
+from rapo_lightning.types import Candidate, Prompt, PromptPair, Reply, candidate_id, prompt_id
 
 __all__ = ["CheckTexts", "Checked"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,8 @@ class CheckTexts(Callback):
     ) -> None:
         self._pairs, self._teach, self._selects = pairs, teach, selects
         self._max_words, self._max_new_tokens = max_words, max_new_tokens
+        self.last: Checked | None = None
+        self._requests = {prompt_id(pair.prompt): pair.prompt for pair in pairs}
         self._parts, self._options, self._folder = parts, LoopOptions(run_seed=seed), folder
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -98,7 +104,8 @@ class CheckTexts(Callback):
     def _labels(self, chat: HuggingFaceChat, pairs: Sequence[PromptPair]) -> list[bool]:
         """Whether each selection is right in both orders."""
         wanted = [[unit[0][1] for unit in self._teach(pair)] for pair in pairs]
-        return [given == right for given, right in zip(self._answers(chat, pairs), wanted, strict=True)]
+        given = [[label(text) for text in texts] for texts in self._answers(chat, pairs)]
+        return [one == right for one, right in zip(given, wanted, strict=True)]
 
     def _texts(self, chat: HuggingFaceChat, pairs: Sequence[PromptPair], trainer: Trainer) -> list[Candidate]:
         prompts = [Prompt.of(pair.prompt) for pair in pairs]
@@ -119,21 +126,25 @@ class CheckTexts(Callback):
             clock=lambda: 0.0,
         )
         shown = {one.prompt_id: one for one in rendered}
+        if failed := [one for one in rendered if one.error is not None]:
+            log.warning("%d of %d texts could not be rendered, e.g. %s", len(failed), len(rendered), failed[0].error)
         return [shown.get(one.prompt_id, one) for one in written]
 
     def _candidate(self, prompt: Prompt, text: str) -> Candidate:
-        """A text, and what is wrong with its form, length, language or the words that had to be kept."""
-        fault = complaint(text, request=prompt.text, max_words=self._max_words)
-        lost = lost_fixtures(prompt.text, text) if fault is None else []
-        reasons = [fault] if fault else lost
         return Candidate(
             id=candidate_id(0, text),
             prompt_id=prompt.id,
             round=0,
             text=text,
             origin="refiner",
-            error="; ".join(reasons) or None,
+            error=self._fault(prompt.id, text),
         )
+
+    def _fault(self, prompt_id: str, text: str) -> str | None:
+        """What is wrong with a text's form, length, language or the words that had to be kept."""
+        request = self._requests[prompt_id]
+        fault = complaint(text, request=request, max_words=self._max_words)
+        return fault or "; ".join(lost_fixtures(request, text)) or None
 
     def _read(self, trainer: Trainer, candidates: Sequence[Candidate]) -> Checked:
         records.write(self._step_folder(trainer) / "candidates.jsonl", candidates)
@@ -144,7 +155,7 @@ class CheckTexts(Callback):
         return Checked(
             step=trainer.global_step,
             prompts=len(candidates),
-            usable=mean(one.error is None or bool(one.videos) for one in candidates),
+            usable=mean(self._fault(one.prompt_id, one.text) is None for one in candidates),
             words=mean(count_words(one.text) for one in candidates),
             reward=mean(rewards) if rewards else None,
         )
@@ -154,6 +165,7 @@ class CheckTexts(Callback):
 
     def _note(self, trainer: Trainer, checked: Checked) -> None:
         records.append(self._folder / "checks.jsonl", checked)
+        self.last = checked
         figures = {name: getattr(checked, name) for name in ("usable", "words", "reward", "right")}
         known: Mapping[str, float] = {f"check_{name}": float(value) for name, value in figures.items() if value is not None}
         for logger in trainer.loggers:

@@ -29,7 +29,7 @@ def export_adapter(
 
     Returns what was measured. The folder appears whole or not at all, in place of one that was there.
     """
-    checkpoint = _checkpoint(trainer, module, folder)
+    checkpoint = _checkpoint(module, folder)
     last = trainer.callback_metrics.get("validation_loss")
     score = next((state["best_model_score"] for state in checkpoint["callbacks"].values() if state.get("monitor")), None)
     summary: dict[str, Any] = {
@@ -45,27 +45,29 @@ def export_adapter(
         tokenizer = load_format(module.base, module.adapter).tokenizer
         weights = {name.removeprefix("answers.model."): value for name, value in checkpoint["state_dict"].items()}
         lora.save(module.model, aside, base=config.model, tokenizer=tokenizer, weights=weights)
-        training = {"settings": config.hyperparameters(), "data": dict(counts), **summary}
+        settings = config.hyperparameters()
+        if module.adapter is not None:
+            settings.pop("lora")  # the adapter that it went on from has its own
+        training = {"settings": settings, "data": dict(counts), **summary}
         records.write_text_atomic(aside / "training.json", json.dumps(training, indent=2, ensure_ascii=False) + "\n")
-        records.write_text_atomic(aside / "README.md", _card(config, training))
+        records.write_text_atomic(aside / "README.md", _card(config, module.model.peft_config["default"], training))
         shutil.rmtree(target, ignore_errors=True)
         aside.replace(target)
     return summary
 
 
-def _checkpoint(trainer: Trainer, module: RewriterModule, folder: Path) -> dict[str, Any]:
+def _checkpoint(module: RewriterModule, folder: Path) -> dict[str, Any]:
     """The state of the step that is exported, read from its checkpoint, where it is whole under any strategy."""
     # As files, not as the callback has it: a training that was stopped after its last step remembers an earlier one.
     checkpoints = folder / "checkpoints"
     best = max(checkpoints.glob("best-*.ckpt"), key=lambda path: int(path.stem.removeprefix("best-")), default=None)
     if best is None:
         best = checkpoints / f"step-{module.steps}.ckpt"
-        trainer.save_checkpoint(best)
     found: dict[str, Any] = torch.load(best, map_location="cpu", weights_only=True)
     return found
 
 
-def _card(config: TrainConfig, training: Mapping[str, Any]) -> str:
+def _card(config: TrainConfig, lora_config: Any, training: Mapping[str, Any]) -> str:
     data, lines = training["data"], []
     lines += [
         "---",
@@ -83,7 +85,7 @@ def _card(config: TrainConfig, training: Mapping[str, Any]) -> str:
         "lessons": f"{data['lessons']:,} ({data['tokens']:,} tokens)",
         "left out": ", ".join(f"{reason}: {count:,}" for reason, count in data["left_out"].items()) or "none",
         "validation loss": _number(training["validation_loss"]),
-        "rank, alpha, dropout": f"{config.lora.rank}, {config.lora.alpha}, {config.lora.dropout}",
+        "rank, alpha, dropout": f"{lora_config.r}, {lora_config.lora_alpha}, {lora_config.lora_dropout}",
         "learning rate": f"{config.optimizer.learning_rate:g}",
         "seed": str(config.seed),
     }

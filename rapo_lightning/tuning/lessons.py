@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,24 +25,18 @@ __all__ = ["Lessons", "gather"]
 class Lessons:
     """What is learned from: units of lessons to ``learn`` and to ``validate`` on, and of how many pairs they are.
 
-    ``held_out`` are the pairs to validate on; ``repeated`` pairs were passed over, ``out`` units, by reason, left out.
+    ``hash``: of all conversations and answers and the chat template; a run goes on with the same lessons only. ``held_out`` are
+    the pairs to validate on; ``repeated`` pairs were passed over, ``out`` units, by reason, left out.
     """
 
     learn: Sequence[Unit]
     validate: Sequence[Unit]
     pairs: int
     validation_pairs: int
+    hash: str
     held_out: Sequence[PromptPair] = ()
     repeated: int = 0
     out: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def hash(self) -> str:
-        """12 hex digits of what is learned from, token by token: a run goes on with the same lessons only."""
-        digest = hashlib.sha256()
-        for unit in (*self.learn, *self.validate):
-            digest.update(repr([(lesson.start, lesson.ids) for lesson in unit]).encode())
-        return digest.hexdigest()[:12]
 
     def counts(self) -> dict[str, Any]:
         """The numbers, for records."""
@@ -64,7 +60,8 @@ def gather(config: TrainConfig) -> Lessons:
     given = [pair for file in config.data.train for pair in read_pairs(Path(file))]
     pairs = unique(given)
     if isinstance(config.data.validation, list):
-        learn, validate = pairs, unique([pair for file in config.data.validation for pair in read_pairs(Path(file))])
+        files = map(Path, config.data.validation)
+        learn, validate = pairs, unique([pair for file in files for pair in read_pairs(file, may_be_empty=True)])
         known = {pair.prompt for pair in learn}
         if shared := [pair.prompt for pair in validate if pair.prompt in known]:
             raise InputError(f"data.validation: {len(shared)} prompts are in data.train, too, e.g. {shared[0]!r}")
@@ -73,21 +70,34 @@ def gather(config: TrainConfig) -> Lessons:
     teach = teacher(config.form, config.objective)
     format = load_format(config.model, config.adapter)
     longest = min(config.data.max_length, context_length(config.model) or config.data.max_length)
+    # Not of the tokens: a template may write today's date.
+    digest = hashlib.sha256(str(format.tokenizer.chat_template).encode())
+    out: Counter[str] = Counter()
 
-    def tokens(chosen: Sequence[PromptPair]) -> tuple[list[Unit], dict[str, int]]:
-        return tokenise((unit for pair in chosen for unit in teach(pair)), format, longest)
+    def tokens(chosen: Sequence[PromptPair]) -> tuple[list[Unit], list[PromptPair]]:
+        """The units, and the pairs that gave some."""
+        units: list[Unit] = []
+        used = []
+        for pair in chosen:
+            lessons = teach(pair)
+            digest.update(json.dumps(lessons, ensure_ascii=False).encode())
+            found, left = tokenise(lessons, format, longest)
+            out.update(left)
+            units += found
+            used += [pair] * bool(found)
+        return units, used
 
-    (learned, out), (validated, more) = tokens(learn), tokens(validate)
-    out = {reason: out.get(reason, 0) + more.get(reason, 0) for reason in out | more}
+    (learned, taught), (validated, held_out) = tokens(learn), tokens(validate)
     if not learned:
         why = ", ".join(f"{reason} ({count})" for reason, count in out.items()) or "all prompts fell to the validation"
         raise InputError(f"{', '.join(config.data.train)}: nothing to learn from: {why}")
     return Lessons(
         learn=learned,
         validate=validated,
-        pairs=len(learn),
-        validation_pairs=len(validate),
-        held_out=validate,
+        pairs=len(taught),
+        validation_pairs=len(held_out),
+        hash=digest.hexdigest()[:12],
+        held_out=held_out,
         repeated=len(given) - len(pairs),
-        out=out,
+        out=dict(out),
     )

@@ -19,7 +19,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
-from rapo_lightning.errors import WeightsError
+from rapo_lightning.errors import TrainingError, WeightsError
 from rapo_lightning.language import adapter as lora
 from rapo_lightning.language.loading import LoadedModel, load_model
 from rapo_lightning.tuning.objectives import Answers, preference_losses
@@ -138,7 +138,7 @@ class RewriterModule(LightningModule):
         if step % every and step not in (1, self.steps):
             return
         loss = self.trainer.strategy.reduce(told, reduce_op="sum")
-        self.losses[step] = float(loss)
+        self.losses[step] = self._finite(float(loss), "loss", step)
         if self.trainer.is_global_zero:
             for logger in self.loggers:
                 logger.log_metrics({"loss": self.losses[step], "learning_rate": optimizer.param_groups[0]["lr"]}, step)
@@ -156,7 +156,9 @@ class RewriterModule(LightningModule):
         total = self.trainer.strategy.reduce(torch.stack(self._validated).sum(dim=0), reduce_op="sum")
         self._validated.clear()
         assert isinstance(total, Tensor)
-        self.log("validation_loss", (total[0] / total[1]).float(), sync_dist=True, batch_size=1)
+        mean = (total[0] / total[1]).float()
+        self._finite(float(mean), "validation loss", self.trainer.global_step)
+        self.log("validation_loss", mean, sync_dist=True, batch_size=1)
 
     def configure_optimizers(self) -> Any:
         """AdamW on the adapter; the rate rises in a line, then falls along a cosine to 0."""
@@ -216,6 +218,15 @@ class RewriterModule(LightningModule):
                 self.model.set_adapter("default")
         finally:
             self.model.train(training)
+
+    def _finite(self, value: float, name: str, step: int) -> float:
+        """The value; a training that has diverged ends here, in every process, with its last checkpoint."""
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the {name} is {value} at step {step}: the training has diverged; try a lower optimizer.learning_rate than "
+                f"{self.learning_rate:g}"
+            )
+        return value
 
     def _reseed(self, index: int) -> None:
         """Dropout depends on seed, micro-batch and process, not on what came before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def read_pairs(path: Path) -> list[PromptPair]:
+def read_pairs(path: Path, *, may_be_empty: bool = False) -> list[PromptPair]:
     """The pairs of a file, JSONL or parquet. Columns besides `PromptPair`'s, and TRL's ``chosen``, are passed over.
 
     Raises:
@@ -33,7 +34,7 @@ def read_pairs(path: Path) -> list[PromptPair]:
         raise InputError(f"{path}: no such file")
     rows = _parquet(path) if path.suffix == ".parquet" else _jsonl(path)
     pairs = [_pair(row, f"{path}:{number}") for number, row in rows]
-    if not pairs:
+    if not pairs and not may_be_empty:
         raise InputError(f"{path}: holds no pairs")
     return pairs
 
@@ -49,15 +50,19 @@ def unique(pairs: Sequence[PromptPair]) -> list[PromptPair]:
 def split(pairs: Sequence[PromptPair], share: float, seed: int) -> tuple[list[PromptPair], list[PromptPair]]:
     """Pairs to learn from and pairs to validate on, a ``share`` of the prompts, drawn by their text: no prompt is in both.
 
-    A prompt falls on the same side whatever else the file holds.
+    A prompt falls on the same side whatever else the file holds; but where one side would be empty though there are two prompts
+    or more, the prompt nearest to it goes there.
     """
 
     def place(prompt: str) -> float:
         digest = hashlib.sha256(f"{seed}:{key(prompt)}".encode()).digest()
         return int.from_bytes(digest[:8], "big") / 2**64
 
-    validation = [pair for pair in pairs if place(pair.prompt) < share]
-    return [pair for pair in pairs if place(pair.prompt) >= share], validation
+    places = {key(pair.prompt): place(pair.prompt) for pair in pairs}
+    if share > 0 and len(places) > 1:
+        share = min(max(share, math.nextafter(min(places.values()), 1)), max(places.values()))
+    learn = [pair for pair in pairs if places[key(pair.prompt)] >= share]
+    return learn, [pair for pair in pairs if places[key(pair.prompt)] < share]
 
 
 def _jsonl(path: Path) -> Iterator[tuple[int, Any]]:

@@ -15,7 +15,8 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from rapo_lightning.errors import ConfigError
 from rapo_lightning.positions import Positions
 from rapo_lightning.sections_train import TrainConfig
-from rapo_lightning.tuning.callbacks import Progressed, StopWhenAsked, Tell
+from rapo_lightning.tuning.callbacks import KeepState, Progressed, Tell
+from rapo_lightning.tuning.checkpoints import WholeCheckpoints
 
 __all__ = ["make_trainer"]
 
@@ -26,13 +27,6 @@ _DEFAULTS: Mapping[str, Any] = {
     "enable_progress_bar": False,
     "enable_model_summary": False,
 }
-#: What the training decides itself.
-_OWN = frozenset(
-    {
-        "accumulate_grad_batches", "callbacks", "check_val_every_n_epoch", "gradient_clip_val", "logger", "max_epochs",
-        "max_steps", "min_epochs", "min_steps", "num_sanity_val_steps", "use_distributed_sampler", "val_check_interval",
-    }
-)  # fmt: skip
 
 
 def make_trainer(
@@ -56,12 +50,8 @@ def make_trainer(
     Checkpoints lie in ``folder/checkpoints``: ``step-N.ckpt`` to go on from, ``best-N.ckpt`` of the least validation loss.
 
     Raises:
-        ConfigError: Lightning does not accept the ``trainer`` section, or it names what the training decides itself.
+        ConfigError: Lightning does not accept the ``trainer`` section, or it wants weights of less than 32 bits.
     """
-    if decided := sorted(_OWN & config.trainer.keys()):
-        raise ConfigError(
-            [positions.problem(("trainer", name), "is decided by the rest of the configuration") for name in decided]
-        )
     checkpoints = folder / "checkpoints"
     names: dict[str, Any] = {"dirpath": checkpoints, "auto_insert_metric_name": False, "enable_version_counter": False}
     own: list[Callback] = [
@@ -69,18 +59,31 @@ def make_trainer(
         # The first one's path is what comes back from forked processes.
         *([ModelCheckpoint(filename="best-{step}", monitor="validation_loss", **names)] if validates else ()),
         ModelCheckpoint(filename="step-{step}", every_n_train_steps=config.save_every, **names),
-        StopWhenAsked(stop, checkpoints),
+        KeepState(stop, checkpoints),
         *callbacks,
     ]
     if listen is not None:
         own.append(Tell(listen))
-    given = {**_DEFAULTS, "default_root_dir": str(folder), **config.trainer}
+    plugins = list(config.trainer.get("plugins") or ())
+    given = {
+        **_DEFAULTS,
+        "default_root_dir": str(folder),
+        **{name: value for name, value in config.trainer.items() if name != "plugins"},
+    }
+    if str(given.get("precision", "32-true")) in ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"):
+        problem = "would hold the adapter in less than 32 bits; use bf16-mixed, and dtype: bfloat16 for the base"
+        raise ConfigError(positions.problem(("trainer", "precision"), problem))
+    every = given["log_every_n_steps"]
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        raise ConfigError(
+            positions.problem(("trainer", "log_every_n_steps"), f"must be a whole number of at least 1, not {every!r}")
+        )
     if not validates:
         given["limit_val_batches"] = 0
     if given.get("strategy") == "fsdp2":
         processes = _devices(given["devices"]) * int(given.get("num_nodes", 1))
         given["strategy"] = ModelParallelStrategy(processes, tensor_parallel_size=1, save_distributed_checkpoint=False)
-    given["log_every_n_steps"] = min(steps, int(given["log_every_n_steps"]))
+    given["log_every_n_steps"] = min(steps, every)
     try:
         return Trainer(
             **given,
@@ -91,6 +94,7 @@ def make_trainer(
             val_check_interval=interval,
             logger=logger,
             callbacks=own,
+            plugins=[*plugins, WholeCheckpoints()],
         )
     except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
         raise ConfigError(positions.problem(("trainer",), " ".join(str(error).split()))) from error

@@ -209,3 +209,18 @@ def test_chat_models_share_their_base_and_answer_as_if_they_did_not(
     gc.collect()
     assert answer(chat(one)) == expected[1]
     assert len(loads) == 2, "what nobody uses is not kept"
+
+
+def test_an_output_layer_that_is_tied_is_refused(tmp_path: Path) -> None:
+    """Merging would change the embeddings, too."""
+    tied = load_base(save_chat_model(tmp_path / "tied", tie_word_embeddings=True))
+    with pytest.raises(WeightsError, match="shares its weights with the embeddings"):
+        adapter.attach(tied, layers=["q_proj", "lm_head"])
+    untied = load_base(save_chat_model(tmp_path / "untied", tie_word_embeddings=False))
+    assert adapter.attach(untied, rank=2, layers=["q_proj", "lm_head"])
+
+
+def test_saved_files_have_the_mode_of_files_here(bases: dict[str, Path], tmp_path: Path) -> None:
+    folder = saved(bases["qwen2"], tmp_path / "adapter")
+    (tmp_path / "plain").write_text("")
+    assert {path.stat().st_mode for path in folder.iterdir()} == {(tmp_path / "plain").stat().st_mode}

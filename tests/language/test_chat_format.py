@@ -93,3 +93,17 @@ def test_a_lesson_keeps_what_the_template_writes_before_an_answer() -> None:
 def test_a_lesson_of_a_template_that_drops_the_answer_fails() -> None:
     format = ChatFormat.of(tiny_tokenizer(), "{{ messages[0].content }}", name="x")
     assert isinstance(format.encode_lesson([{"role": "user", "content": "a red ball"}], "blue"), Failure)
+
+
+def test_a_lesson_of_a_template_that_moves_the_system_message() -> None:
+    """As Mistral's, which puts it into the last message, and only if that is the user's."""
+    template = (
+        "{% for m in messages if m.role != 'system' %}{% if m.role == 'user' %}[I]"
+        "{% if loop.last and messages[0].role == 'system' %}{{ messages[0].content }} {% endif %}{{ m.content }}[/I]"
+        "{% else %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
+    )
+    format = ChatFormat.of(tiny_tokenizer(), template, name="x")
+    lesson = format.encode_lesson(ASK, "a blue ball")
+    assert not isinstance(lesson, Failure)
+    head, answer = (tiny_tokenizer().decode(ids, clean_up_tokenization_spaces=False) for ids in lesson)
+    assert (head, answer) == ("[I]you write a red ball[/I]", " a blue ball<|im_end|>")

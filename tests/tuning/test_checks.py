@@ -79,3 +79,23 @@ def test_a_wrong_configuration_of_the_checks_is_told_before_training(tmp_path: P
     path = save_training(tmp_path, check={"optimize": "missing.yaml"})
     with pytest.raises(ConfigError, match=r"missing\.yaml"):
         train(path, out=tmp_path / "run")
+
+
+def test_the_parts_of_the_checks_may_be_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generator that fails makes no text unusable."""
+    (tmp_path / "mine.py").write_text(
+        "from rapo_lightning.types import Failure\n"
+        "class Broken:\n"
+        "    def generate(self, texts, seeds, paths):\n"
+        "        return [Failure(error='no GPU') for _ in texts]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    save_optimize(tmp_path / "optimize.yaml")
+    values = json.loads((tmp_path / "optimize.yaml").read_text()) | {"generator": {"class_path": "mine.Broken"}}
+    (tmp_path / "optimize.yaml").write_text(json.dumps(values))
+    path = save_training(tmp_path, check={"prompts": 2, "optimize": "optimize.yaml", "max_words": 500}, epochs=6)
+    with pytest.raises(ConfigError, match="--allow mine"):
+        train(path, out=tmp_path / "refused")
+    monkeypatch.setattr("rapo_lightning.tuning.checks.lost_fixtures", lambda request, text: [])  # of numbers in the prompts
+    train(path, out=tmp_path / "run", allow=["mine"])
+    assert [(one.usable, one.reward) for one in checked(tmp_path / "run")][-1] == (1.0, None)

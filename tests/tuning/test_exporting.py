@@ -77,3 +77,11 @@ def test_the_command(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out/adapter_model.safetensors").is_file()
     result = CliRunner().invoke(app, ["export", str(run), "--out", str(tmp_path / "two"), "--dtype", "float8"])
     assert result.exit_code == 2
+
+
+def test_the_base_may_be_named_from_where_one_stands(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.parent)
+    export(Path("run"), tmp_path / "merged", merged=True, base="./base")
+    assert (tmp_path / "merged/model.safetensors").is_file()
+    with pytest.raises(InputError, match="--base is empty"):
+        export(run, tmp_path / "out", base=" ")

@@ -84,3 +84,18 @@ def test_no_prompt_is_on_both_sides_and_each_keeps_its_side() -> None:
     assert set(split(pairs[:100], 0.2, seed=0)[1]) <= set(validate)
     assert split(pairs, 0.2, seed=1)[1] != validate
     assert split(pairs, 0.0, seed=0) == (pairs, [])
+
+
+def test_neither_side_is_empty_where_there_are_two_prompts() -> None:
+    for seed in range(40):
+        for share in (0.05, 0.95):
+            learn, validate = split([pair("a"), pair("a", "another"), pair("b")], share, seed)
+            assert learn
+            assert validate
+            assert not {one.prompt for one in learn} & {one.prompt for one in validate}
+    assert split([pair("a")], 0.05, seed=0) in (([pair("a")], []), ([], [pair("a")]))
+
+
+def test_a_file_to_validate_on_may_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "validation.jsonl").write_text("")
+    assert read_pairs(tmp_path / "validation.jsonl", may_be_empty=True) == []

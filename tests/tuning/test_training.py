@@ -40,16 +40,16 @@ def weights(trained: Trained) -> dict[str, torch.Tensor]:
     return load_file(adapter_of(trained) / "adapter_model.safetensors")
 
 
-def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+def stop_after(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGTERM) -> None:
     """A signal comes during this step."""
-    before = callbacks.StopWhenAsked.on_train_batch_end
+    before = callbacks.KeepState.on_train_batch_end
 
     def at(self: Any, trainer: Any, *given: Any) -> None:
         if trainer.global_step == step:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         before(self, trainer, *given)
 
-    monkeypatch.setattr(callbacks.StopWhenAsked, "on_train_batch_end", at)
+    monkeypatch.setattr(callbacks.KeepState, "on_train_batch_end", at)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -62,7 +62,7 @@ def test_an_adapter_learns_and_answers(tmp_path: Path, family: str) -> None:
     assert told[-1].step == told[-1].steps
     summary = json.loads((trained.folder / "run.json").read_text())
     assert summary["status"] == "done"
-    assert summary["validation_loss"] < losses[0]
+    assert summary["summary"]["validation_loss"] < losses[0]
     chat = HuggingFaceChat(ModelReference(str(tmp_path / "base")), adapter=ModelReference(str(adapter_of(trained))))
     (answer,) = chat.chat([[{"role": "user", "content": "a red ball"}]], max_new_tokens=8)
     assert isinstance(answer, Reply)
@@ -122,10 +122,18 @@ def test_checkpoints_hold_the_adapter_alone_and_foreign_ones_are_refused(tmp_pat
 
 
 def test_an_adapter_is_trained_on(tmp_path: Path) -> None:
+    """Named by its run; rank and layers are its own, and the card says so."""
     first = train(save_training(tmp_path, epochs=2), out=tmp_path / "first")
-    path = save_training(tmp_path, adapter=str(adapter_of(first)), epochs=2)
+    path = save_training(tmp_path, adapter=str(first.folder), epochs=2, lora={"rank": 64})
     second = train(path, out=tmp_path / "second")
     assert second.summary["validation_loss"] < first.summary["validation_loss"]
+    assert "| rank, alpha, dropout | 4, 8, 0.0 |" in (adapter_of(second) / "README.md").read_text()
+
+
+def test_a_template_of_ones_own_lies_beside_the_configuration(tmp_path: Path) -> None:
+    path = save_training(tmp_path / "sub", form={"task": "refine", "style": "my.md"}, epochs=1)
+    (tmp_path / "sub/my.md").write_text("## user\nSay it better: {request}\n")
+    assert train(path, out=tmp_path / "run").exit_code == 0
 
 
 @pytest.mark.parametrize(
