@@ -34,10 +34,12 @@ class KeepState(Checkpoint):
         self._step = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if trainer.global_step == self._step:
-            return  # amid a step
+        if trainer.global_step == self._step:  # amid a step
+            if trainer.should_stop:  # e.g. trainer.max_time is over: what this step has gathered is lost, and gathered again
+                self._save(trainer)
+            return
         self._step = trainer.global_step
-        asked = self._asked() or trainer.should_stop  # e.g. trainer.max_time is over
+        asked = self._asked() or trainer.should_stop
         if trainer.world_size > 1 and not trainer.should_stop:
             if self._step % _EVERY:
                 return
