@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from lightning import Callback, Trainer
 
+from benchmarks.lora_trl import train_with_trl
 from rapo_lightning.language.bases import Base
 from rapo_lightning.language.chat_format import ChatFormat
 from rapo_lightning.language.loading import LoadedModel
@@ -133,7 +134,7 @@ def _ours(model: Any, lessons: Sequence[TokenLesson], options: argparse.Namespac
             max_epochs=1,
             accumulate_grad_batches=micro_batches,
             gradient_clip_val=1.0,
-            log_every_n_steps=1 if options.size == "tiny" else 10,
+            log_every_n_steps=_every(options),
             logger=False,
             limit_val_batches=0,
             enable_checkpointing=False,
@@ -162,70 +163,25 @@ class _Clock(Callback):
 
 
 def _trl(model: Any, lessons: Sequence[TokenLesson], options: argparse.Namespace) -> dict[str, Any]:
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import TrainerCallback
-    from trl import SFTConfig, SFTTrainer
-
     ordered = [lessons[row] for step in _plan(lessons, options).all() for row in step]
-    rows = [{"input_ids": list(lesson.ids), "completion_mask": [0] * lesson.start + [1] * lesson.answer} for lesson in ordered]
-    clock = {"began": 0.0, "seconds": 0.0}
-
-    class Clock(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            if state.global_step == options.warm_up:
-                clock["began"] = _now()
-
-        def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            clock["seconds"] = _now() - clock["began"]
-
     micro_batches, size = accumulation(options.batch_size, options.micro_batch_size, 1)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        config = SFTConfig(
-            output_dir=folder,
-            max_steps=options.warm_up + options.steps,
-            per_device_train_batch_size=size,
-            gradient_accumulation_steps=micro_batches,
-            learning_rate=RATE,
-            lr_scheduler_type="cosine",
-            warmup_steps=round(0.1 * (options.warm_up + options.steps)),
-            weight_decay=0.0,
-            max_grad_norm=1.0,
-            bf16=options.device == "cuda",
-            use_cpu=options.device != "cuda",
-            optim="adamw_torch_fused" if options.device == "cuda" else "adamw_torch",
-            gradient_checkpointing=False,
-            use_liger_kernel=options.device == "cuda" and _has_liger(),
-            train_sampling_strategy="sequential",
-            completion_only_loss=True,
-            max_length=None,
-            logging_steps=1 if options.size == "tiny" else 10,
-            logging_first_step=True,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-        )
-        lora = LoraConfig(
-            r=RANK,
-            lora_alpha=RANK,
-            lora_dropout=0.0,
-            target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-            task_type="CAUSAL_LM",
-        )
-        trainer = SFTTrainer(
-            model=model,
-            args=config,
-            train_dataset=Dataset.from_list(rows),
-            processing_class=_tokenizer(),
-            peft_config=lora,
-            callbacks=[Clock()],
-        )
-        trainer.train()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    trainer.model.unload()
-    line = _line(clock["seconds"], lessons, options, losses[0], losses[-1])
-    return line | {"liger": config.use_liger_kernel}
+    seconds, losses, liger = train_with_trl(
+        model,
+        ordered,
+        steps=(options.warm_up, options.steps),
+        batch=(size, micro_batches),
+        rank=RANK,
+        rate=RATE,
+        on_cuda=options.device == "cuda",
+        every=_every(options),
+        now=_now,
+    )
+    return {**_line(seconds, lessons, options, losses[0], losses[-1]), "liger": liger}
+
+
+def _every(options: argparse.Namespace) -> int:
+    """Steps between two losses that are told."""
+    return 1 if options.size == "tiny" else 10
 
 
 def _plan(lessons: Sequence[TokenLesson], options: argparse.Namespace) -> BatchPlan:
@@ -240,24 +196,6 @@ def _line(
     tokens = sum(len(lessons[row].ids) for step in steps for row in step)
     figures = {"tokens_per_second": round(tokens / seconds), "seconds_a_step": round(seconds / options.steps, 4)}
     return {**figures, "first_loss": round(first, 4), "last_loss": round(last, 4)}
-
-
-def _tokenizer() -> Any:
-    """TRL wants one, for its padding token alone."""
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
-
-    words = Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 1, "a": 2}, unk_token="a"))
-    made: Any = PreTrainedTokenizerFast
-    return made(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>")
-
-
-def _has_liger() -> bool:
-    try:
-        import liger_kernel  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 def _now() -> float:

@@ -70,12 +70,13 @@ def train(
         ConfigError, InputError, WeightsError, RunFolderError: nothing has been trained.
         StorageError: the disk is full or gone; the last checkpoint stays whole.
     """
-    with StopSignals(interrupt=True) as signals:
-        # 1. What can be refused without weights: configuration, pairs, their tokens, the Trainer.
-        from rapo_lightning.training_config import lora_layers, placed
-        from rapo_lightning.training_parts import prepare
-        from rapo_lightning.tuning.lessons import gather
+    from rapo_lightning.training_config import lora_layers, placed
+    from rapo_lightning.training_parts import prepare
+    from rapo_lightning.tuning.checkpoints import latest, step_of
+    from rapo_lightning.tuning.lessons import gather
 
+    with StopSignals(interrupt=True) as signals:
+        # 1. What can be refused without weights: configuration, pairs, their tokens, layers.
         written, positions = load(path, TrainConfig, overrides, allow)
         config = placed(written, positions)
         lessons = gather(config)
@@ -89,7 +90,7 @@ def train(
         lora_layers(config)
         if not is_first():
             trainer, module, data = prepare(config, positions, lessons, out, signals, None, allow)
-            return _fit(trainer, module, data, written, lessons, out, signals)
+            return _fit(trainer, module, data, written, lessons, out)
 
         # 2. The training: the first process has the folder to itself, the others join it there.
         with (
@@ -99,11 +100,9 @@ def train(
             trainer, module, data = prepare(config, positions, lessons, folder, signals, listen, allow)
             update_run(folder, hardware=hardware(trainer), data=lessons.counts())
             if started is not None:
-                from rapo_lightning.tuning.checkpoints import latest, step_of
-
                 newest = latest(folder)
                 started(lessons, module.steps, step_of(newest) if newest else 0)
-            return _fit(trainer, module, data, written, lessons, folder, signals)
+            return _fit(trainer, module, data, written, lessons, folder)
 
 
 def _fit(
@@ -113,7 +112,6 @@ def _fit(
     config: TrainConfig,
     lessons: Lessons,
     folder: Path,
-    signals: StopSignals,
 ) -> Trained:
     from lightning.pytorch.strategies import ModelParallelStrategy
     from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher

@@ -43,7 +43,8 @@ class Base:
 
         ``reference`` is the base's.
         """
-        place = str(folder.resolve())
+        # With its time: an adapter that was trained anew in its place is another.
+        place = f"{folder.resolve()} {(folder / 'adapter_config.json').stat().st_mtime_ns}"
         if place not in self._names:
             name = f"adapter_{len(self._names)}"
             self._adapted = lora.load(self.model, folder, base=reference, name=name, beside=self._adapted)

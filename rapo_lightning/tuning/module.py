@@ -114,7 +114,9 @@ class RewriterModule(LightningModule):
         model.train()  # it was loaded for use, and Lightning leaves a module as it finds it
         if self.gradient_checkpointing:
             model.enable_input_require_grads()
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            # Renamed in transformers 5.2x.
+            enable: Any = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+            enable({"use_reentrant": False})
         self.answers, self.loaded = Answers(model), loaded
         if self.compile_layers:
             self.answers.compile_layers()

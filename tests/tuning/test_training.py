@@ -267,3 +267,22 @@ def test_a_training_survives_a_kill(tmp_path: Path) -> None:
     again, whole = train(path, out=tmp_path / "run"), train(path, out=tmp_path / "whole")
     for name, value in weights(whole).items():
         torch.testing.assert_close(weights(again)[name], value, atol=1e-6, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's own, amid compiling
+@pytest.mark.parametrize("option", ["gradient_checkpointing", "compile"])
+def test_what_trades_time_for_memory_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    """Compiled by the backend that needs no compiler of C++."""
+    compiled: list[torch.nn.Module] = []
+    real = torch.nn.Module.compile
+
+    def compile(self: torch.nn.Module, **given: Any) -> None:
+        compiled.append(self)
+        real(self, **given, backend="aot_eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile)
+    path = save_training(tmp_path, epochs=0.3)
+    plain, other = train(path, out=tmp_path / "plain"), train(path, out=tmp_path / "other", overrides=[f"{option}=true"])
+    assert len(compiled) == (2 if option == "compile" else 0), "each block of the decoder"
+    for name, value in weights(plain).items():
+        torch.testing.assert_close(weights(other)[name], value, atol=1e-4, rtol=0)
