@@ -1,0 +1,89 @@
+"""RAFT (arXiv 2003.12039) from torchvision, the one backbone that needs it: ``pip install 'rapo-lightning[vision]'``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Protocol, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from evaluation.backbones.base import Backbone
+from evaluation.errors import WeightsError
+from evaluation.video.sizes import pad_sides
+from evaluation.weights.load import fill, read_state
+
+__all__ = ["Flow", "Raft", "flow_batch", "flow_frames", "torchvision_name"]
+
+UPDATES = 20
+#: Sides below it leave RAFT's coarsest correlation without a pixel.
+SMALLEST_SIDE = 128
+
+
+class Flow(Protocol):
+    """Optical flow between frames, whoever computes it."""
+
+    device: torch.device
+
+    def flow(self, before_BCHW: Tensor, after_BCHW: Tensor) -> Tensor:
+        """(B, 2, H, W), x and y in pixels, of frames in -1..1 whose sides are multiples of 8."""
+        ...
+
+
+@final
+class Raft(Backbone):
+    """`Flow` after 20 updates; torchvision's ``raft_large_C_T_V1`` or the authors' ``raft-things.pth``, the same weights."""
+
+    def flow(self, before_BCHW: Tensor, after_BCHW: Tensor) -> Tensor:
+        """As `Flow.flow`; always float32."""
+        flows = self.model(before_BCHW.to(self.device), after_BCHW.to(self.device), num_flow_updates=UPDATES)
+        last: Tensor = flows[-1]
+        return last
+
+    def _load(self) -> Any:
+        state = read_state(self.path)
+        try:
+            from torchvision.models.optical_flow import raft_large  # type: ignore[import-not-found,unused-ignore]
+        except (ImportError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise WeightsError(
+                f"RAFT needs a torchvision that fits torch: pip install 'rapo-lightning[vision]' ({reason})"
+            ) from error
+        model = raft_large(weights=None, progress=False)
+        if any(name.startswith("module.") for name in state):
+            state = {torchvision_name(name): tensor for name, tensor in state.items()}
+        fill(model, state, self.path)
+        return model
+
+
+def flow_frames(frames_TCHW: Tensor) -> Tensor:
+    """uint8 frames in -1..1, borders repeated on both sides up to multiples of 8, as RAFT reads them."""
+    height, width = frames_TCHW.shape[-2:]
+    return F.pad(frames_TCHW.float() * 2 / 255 - 1, pad_sides(height, width, 8), mode="replicate")
+
+
+def flow_batch(height: int, width: int, wanted: int = 8) -> int:
+    """How many pairs fit at once: a table of all pairs of cells must stay below 2**30 numbers."""
+    return max(1, min(wanted, (2**30 - 1) // ((height // 8) ** 2 * (width // 8) ** 2)))
+
+
+def torchvision_name(name: str) -> str:
+    """What torchvision calls a tensor of ``raft-things.pth``."""
+    name = name.removeprefix("module.")
+    for ours, theirs in (("fnet", "feature_encoder"), ("cnet", "context_encoder")):
+        if name.startswith(f"{ours}."):
+            name = f"{theirs}.{name.removeprefix(f'{ours}.')}"
+            name = re.sub(r"(layer\d\.\d)\.conv(\d)\.", r"\1.convnormrelu\2.0.", name)
+            name = re.sub(r"(layer\d\.\d)\.norm([12])\.", r"\1.convnormrelu\2.1.", name)
+            name = re.sub(r"(layer\d\.\d)\.norm3\.", r"\1.downsample.1.", name)
+            name = re.sub(r"encoder\.conv1\.", "encoder.convnormrelu.0.", name)
+            name = re.sub(r"encoder\.norm1\.", "encoder.convnormrelu.1.", name)
+            return re.sub(r"encoder\.conv2\.", "encoder.conv.", name)
+    name = name.replace("update_block.encoder.", "update_block.motion_encoder.")
+    name = re.sub(r"motion_encoder\.convc(\d)\.", r"motion_encoder.convcorr\1.0.", name)
+    name = re.sub(r"motion_encoder\.convf(\d)\.", r"motion_encoder.convflow\1.0.", name)
+    name = name.replace("motion_encoder.conv.", "motion_encoder.conv.0.")
+    name = re.sub(r"update_block\.gru\.conv([zrq])(\d)\.", r"update_block.recurrent_block.convgru\2.conv\1.", name)
+    name = name.replace("update_block.mask.0.", "mask_predictor.convrelu.0.")
+    return name.replace("update_block.mask.2.", "mask_predictor.conv.")
