@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, final
+from typing import Any, Literal, Self, final
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from evaluation.backbones.clip import OpenAIClip
 from evaluation.errors import ClipError
-from evaluation.metrics.base import Score, VideoMetric, in_chunks
+from evaluation.metrics.base import Score, VideoMetric
+from evaluation.metrics.features import BATCH, in_chunks
+from evaluation.options import Options
+from evaluation.towers import Towers
 from evaluation.video import resize
 from evaluation.video.clip import Clip, Record
 
 __all__ = ["AppearanceStyle", "appearance_style"]
 
 
-def appearance_style(frames_TCHW: Tensor, style: str, backbone: OpenAIClip, batch: int = 32) -> Tensor:
+def appearance_style(frames_TCHW: Tensor, style: str, backbone: OpenAIClip, batch: int = BATCH) -> Tensor:
     """CLIP's logit of each uint8 frame and the words of the style over 100, (T,). Source: VBench, appearance_style.py:42-73.
 
     Raises:
@@ -37,10 +40,15 @@ class AppearanceStyle(VideoMetric):
 
     id = "appearance_style"
 
-    def __init__(self, backbone: OpenAIClip, *, reduction: Literal["single", "multi"] = "single", batch: int = 32) -> None:
+    def __init__(self, backbone: OpenAIClip, *, reduction: Literal["single", "multi"] = "single", batch: int = BATCH) -> None:
         super().__init__(reduction=reduction)
         self.backbone = backbone
         self.batch = batch
+
+    @classmethod
+    def build(cls, towers: Towers, options: Options) -> Self:
+        """On the evaluation's CLIP."""
+        return cls(towers.clip_b32, reduction=options.reduction, batch=options.batch or BATCH)
 
     def score(self, clip: Clip, record: Record) -> Score:
         """The mean over frames, and VBench's extra keys."""

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from evaluation.dimensions import DIMENSIONS
 from evaluation.errors import ClipError
+from evaluation.options import Options
 from evaluation.precision import full_float32
+from evaluation.reduction import Part, reduce, rule
+from evaluation.towers import Towers
 from evaluation.video.clip import Clip, Record
 
-__all__ = ["Score", "VideoMetric", "in_chunks", "required_prompt"]
+__all__ = ["Score", "VideoMetric", "required_prompt"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +28,13 @@ class Score:
     """What a metric says of one video.
 
     Attributes:
-        value: of the video.
-        total, count: sum over its frames (or pairs) and their number, for micro reduction.
+        value: of the video; None where the metric has nothing to say of it (``left_out``): it enters no mean.
+        total, count: sum over its frames (or pairs) and their number, for micro reduction; 0 where it is left out.
         last: of its last frame, where VBench on several GPUs takes that.
         details: more that goes to the result, JSON.
     """
 
-    value: float
+    value: float | None
     total: float
     count: int
     last: float = 0.0
@@ -49,6 +51,11 @@ class Score:
     def of_video(cls, value: float, details: Mapping[str, Any] | None = None) -> Score:
         """One value for the whole video."""
         return cls(value=value, total=value, count=1, last=value, details=details or {})
+
+    @classmethod
+    def left_out(cls, details: Mapping[str, Any]) -> Score:
+        """No value, which is no error: the metric does not ask about this video."""
+        return cls(value=None, total=0.0, count=0, details=details)
 
 
 class VideoMetric(Metric):
@@ -79,6 +86,11 @@ class VideoMetric(Metric):
         self.set_dtype(torch.float64)
         self.add_state("rows", default=[], dist_reduce_fx="cat")
 
+    @classmethod
+    def build(cls, towers: Towers, options: Options) -> Self:
+        """The metric on an evaluation's shared backbones; here, for one that needs none."""
+        return cls(reduction=options.reduction).to(towers.device)
+
     @abstractmethod
     def score(self, clip: Clip, record: Record) -> Score:
         """The score of one video.
@@ -95,10 +107,10 @@ class VideoMetric(Metric):
         """
         with full_float32(), torch.no_grad():
             score = self.score(clip, record)
-        if not (math.isfinite(score.value) and math.isfinite(score.total)):
+        if not all(map(math.isfinite, (score.value or 0.0, score.total, score.last))):
             raise ClipError("non_finite", f"{clip.path}: {self.id} is {score.value}")
         self.scores[record.index] = score
-        row = [record.index, score.value, score.total, score.count, score.last]
+        row = [record.index, score.value or 0.0, score.total, score.count, score.last]
         self.rows.append(torch.tensor(row, dtype=torch.float64, device=self.device))
 
     def compute(self) -> float | None:
@@ -109,22 +121,13 @@ class VideoMetric(Metric):
         for row in dim_zero_cat(self.rows).view(-1, 5).tolist():
             if rows.setdefault(row[0], tuple(row)) != tuple(row):
                 raise ValueError(f"{self.id}: two different rows for video {row[0]:.0f} of the manifest")
-        ordered = [rows[index] for index in sorted(rows)]
-        dimension = DIMENSIONS[self.id.partition(".")[0]]
-        how = dimension.single if self.reduction == "single" else dimension.multi
-        if how == "micro":
-            return math.fsum(row[2] for row in ordered) / math.fsum(row[3] for row in ordered)
-        return math.fsum(row[1 if how == "macro" else 4] for row in ordered) / len(ordered) / dimension.scale
+        parts = [Part(value=row[1], total=row[2], count=row[3], last=row[4]) for _, row in sorted(rows.items())]
+        return reduce(parts, rule(self.id, self.reduction))
 
     def reset(self) -> None:
         """Forget all videos."""
         super().reset()
         self.scores = {}
-
-
-def in_chunks(frames_TCHW: Tensor, size: int, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """``function`` of ``size`` frames at a time, joined: (T, ...). Batches never hold frames of two videos."""
-    return torch.cat([function(chunk) for chunk in torch.split(frames_TCHW, size)])
 
 
 def required_prompt(clip: Clip, record: Record) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, Self, final
 
 from torch import Tensor
 
 from evaluation.backbones.raft import SMALLEST_SIDE, Flow, flow_batch, flow_frames
 from evaluation.errors import ClipError
 from evaluation.metrics.base import Score, VideoMetric
+from evaluation.options import Options
+from evaluation.towers import Towers
 from evaluation.video.clip import Clip, Record
 from evaluation.video.sampling import spaced
 
@@ -55,6 +57,11 @@ class DynamicDegree(VideoMetric):
         super().__init__(reduction=reduction)
         self.backbone = backbone
         self.batch = batch
+
+    @classmethod
+    def build(cls, towers: Towers, options: Options) -> Self:
+        """On the evaluation's RAFT."""
+        return cls(towers.raft, reduction=options.reduction, batch=options.batch or 8)
 
     def score(self, clip: Clip, record: Record) -> Score:
         """0 or 1, the speeds that were looked at, and whether the rule had anything to decide."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Literal, Self, final
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from torch import Tensor
 from evaluation.backbones.umt import FRAMES, Umt
 from evaluation.errors import ClipError
 from evaluation.metrics.base import Score, VideoMetric, required_prompt
+from evaluation.options import Options
+from evaluation.towers import Towers
 from evaluation.video import resize
 from evaluation.video.clip import Clip, Record
 from evaluation.video.sampling import middle
@@ -45,6 +47,11 @@ class HumanAction(VideoMetric):
     def __init__(self, backbone: Umt, *, reduction: Literal["single", "multi"] = "single") -> None:
         super().__init__(reduction=reduction)
         self.backbone = backbone
+
+    @classmethod
+    def build(cls, towers: Towers, options: Options) -> Self:
+        """On the evaluation's UMT."""
+        return cls(towers.umt_l16, reduction=options.reduction)
 
     def score(self, clip: Clip, record: Record) -> Score:
         """0 or 1, and VBench's extra key."""

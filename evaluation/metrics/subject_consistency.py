@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
-
-from torch import Tensor
+from typing import Literal, Self, final
 
 from evaluation.backbones.dino import Dino
-from evaluation.metrics.base import Score, VideoMetric, in_chunks
+from evaluation.metrics.base import Score, VideoMetric
 from evaluation.metrics.consistency import consistency
-from evaluation.video import resize
+from evaluation.metrics.features import BATCH, dino_features
+from evaluation.options import Options
+from evaluation.towers import Towers
 from evaluation.video.clip import Clip, Record
 
-__all__ = ["SubjectConsistency", "subject_consistency"]
-
-
-def subject_consistency(frames_TCHW: Tensor, backbone: Dino, batch: int = 32) -> Tensor:
-    """One value a frame but the first, (T - 1,), of uint8 frames. Source: VBench, subject_consistency.py:27-70."""
-    return consistency(in_chunks(frames_TCHW, batch, lambda frames: backbone.encode(resize.dino(frames.to(backbone.device)))))
+__all__ = ["SubjectConsistency"]
 
 
 @final
 class SubjectConsistency(VideoMetric):
-    """`subject_consistency` over all frames."""
+    """`consistency` of all frames, on DINO ViT-B/16. Source: VBench, subject_consistency.py:27-70."""
 
     id = "subject_consistency"
 
-    def __init__(self, backbone: Dino, *, reduction: Literal["single", "multi"] = "single", batch: int = 32) -> None:
+    def __init__(self, backbone: Dino, *, reduction: Literal["single", "multi"] = "single", batch: int = BATCH) -> None:
         super().__init__(reduction=reduction)
         self.backbone = backbone
         self.batch = batch
 
+    @classmethod
+    def build(cls, towers: Towers, options: Options) -> Self:
+        """On the evaluation's DINO."""
+        return cls(towers.dino_vitb16, reduction=options.reduction, batch=options.batch or BATCH)
+
     def score(self, clip: Clip, record: Record) -> Score:
         """The mean over frames."""
-        return Score.of_frames(subject_consistency(clip.frames_TCHW, self.backbone, self.batch))
+        return Score.of_frames(consistency(dino_features(clip, self.backbone, self.batch)))

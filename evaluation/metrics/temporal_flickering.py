@@ -31,4 +31,4 @@ class TemporalFlickering(VideoMetric):
 
     def score(self, clip: Clip, record: Record) -> Score:
         """The video's value."""
-        return Score.of_video(temporal_flickering(clip.frames_TCHW))
+        return Score.of_video(temporal_flickering(clip.on(self.device)))

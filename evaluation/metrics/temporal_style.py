@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import Literal, Self, final
 
 from evaluation.backbones.viclip import ViClip
 from evaluation.metrics.base import Score, VideoMetric, required_prompt
 from evaluation.metrics.video_text import video_text
+from evaluation.options import Options
+from evaluation.towers import Towers
 from evaluation.video.clip import Clip, Record
 
 __all__ = ["TemporalStyle"]
@@ -23,6 +25,11 @@ class TemporalStyle(VideoMetric):
         super().__init__(reduction=reduction)
         self.backbone = backbone
 
+    @classmethod
+    def build(cls, towers: Towers, options: Options) -> Self:
+        """On the evaluation's ViCLIP."""
+        return cls(towers.viclip, reduction=options.reduction)
+
     def score(self, clip: Clip, record: Record) -> Score:
         """The cosine."""
-        return Score.of_video(video_text(clip.frames_TCHW, required_prompt(clip, record), self.backbone))
+        return Score.of_video(video_text(clip, required_prompt(clip, record), self.backbone))

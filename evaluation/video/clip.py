@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ __all__ = ["Clip", "Record", "decode"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """A decoded video.
+    """A decoded video, and what metrics have found out about it that others need, too.
 
     Attributes:
         frames_THWC: uint8 RGB, (T, H, W, 3), T >= 2.
@@ -34,25 +34,54 @@ class Clip:
     fps: float
     sha256: str
     path: str
+    _found: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def frames_TCHW(self) -> torch.Tensor:
         """The same frames as a tensor, uint8 (T, 3, H, W), a view."""
         return torch.from_numpy(self.frames_THWC).permute(0, 3, 1, 2)
 
+    def on(self, device: str | torch.device) -> torch.Tensor:
+        """`frames_TCHW` on a device, moved there once for all metrics."""
+        device = torch.device(device)
+        return self.frames_TCHW if device.type == "cpu" else self.once(device, lambda: self.frames_TCHW.to(device))
+
+    def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """``compute()``, the first time that any metric asks for ``key``; the same answer ever after.
+
+        A key holds whatever the answer depends on, the backbone object first: ``(backbone, "clip_f")``.
+        """
+        if key not in self._found:
+            self._found[key] = compute()
+        return self._found[key]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One line of the manifest.
+    """One line of the manifest: a video and what it should show.
 
     Attributes:
         index: its place in the manifest; sums are taken in this order.
-        prompt: the original prompt, never the optimised one.
+        video: the file.
+        prompt: the original prompt, never the optimised one: every metric scores against it.
+        prompt_id: what pairs the variants of one prompt; resampling draws prompts.
+        variant: "original", "optimised", or any other name of an arm.
+        prompt_optimised: what the video was made from, for the report.
+        seed: of the video; variants are paired by prompt_id and seed.
+        sample: which of a prompt's videos, from 0 (the manifest's ``index``).
+        dimensions: the metrics that this video is for; empty: every one.
         auxiliary_info: what a dimension needs beside the prompt, by the dimension's name.
     """
 
     index: int
+    video: str = ""
     prompt: str = ""
+    prompt_id: str = ""
+    variant: str = "original"
+    prompt_optimised: str | None = None
+    seed: int | None = None
+    sample: int = 0
+    dimensions: tuple[str, ...] = ()
     auxiliary_info: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -12,7 +12,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from evaluation.errors import ClipError
-from evaluation.metrics.base import Score, VideoMetric, in_chunks
+from evaluation.metrics.base import Score, VideoMetric
+from evaluation.metrics.features import in_chunks
 from evaluation.metrics.temporal_flickering import TemporalFlickering
 from evaluation.precision import full_float32
 from evaluation.video.clip import Clip, Record

@@ -1,0 +1,46 @@
+"""All metrics by name.
+
+from evaluation.catalog.table import load
+metric = load("subject_consistency").build(towers, Options())
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from evaluation.catalog import vbench
+from evaluation.catalog.entry import Entry
+from evaluation.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from evaluation.metrics.base import VideoMetric
+
+__all__ = ["CATALOG", "entry", "load"]
+
+CATALOG: dict[str, Entry] = {item.id: item for item in (*vbench.ENTRIES,)}
+
+
+def entry(name: str) -> Entry:
+    """The metric of this name.
+
+    Raises:
+        EvaluationError: there is none; the nearest are named.
+    """
+    if name not in CATALOG:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, CATALOG, n=3) or sorted(CATALOG)
+        raise EvaluationError(f"{name}: no such metric; did you mean {', '.join(near)}?")
+    return CATALOG[name]
+
+
+def load(name: str) -> type[VideoMetric]:
+    """The class of a metric.
+
+    Raises:
+        EvaluationError: there is no such metric.
+    """
+    module, _, cls = entry(name).source.partition(":")
+    found: type[VideoMetric] = getattr(import_module(module), cls)
+    return found

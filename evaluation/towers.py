@@ -1,0 +1,116 @@
+"""The backbones of an evaluation, each made at most once, whichever metrics share it; weights load at the first use.
+
+towers = Towers(find(["clip_b32"]), device="cuda")
+metric = BackgroundConsistency.build(towers, Options())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, final
+
+import torch
+
+from evaluation.errors import WeightsError
+
+if TYPE_CHECKING:
+    from evaluation.backbones.clip import AestheticHead, OpenAIClip
+    from evaluation.backbones.dino import Dino
+    from evaluation.backbones.musiq import Musiq
+    from evaluation.backbones.raft import Raft
+    from evaluation.backbones.umt import Umt
+    from evaluation.backbones.viclip import ViClip
+    from evaluation.weights.lookup import Found
+
+__all__ = ["Towers"]
+
+
+@final
+class Towers:
+    """Backbones by name.
+
+    Args:
+        found: the weights on this machine, by their name in `WEIGHTS`.
+        device: where all of them run.
+        precision: "fp32", or "vbench": CLIP in float16 on CUDA, as VBench has it there.
+    """
+
+    def __init__(
+        self,
+        found: Mapping[str, Found],
+        *,
+        device: str | torch.device = "cpu",
+        precision: Literal["fp32", "vbench"] = "fp32",
+    ) -> None:
+        self.found = found
+        self.device = torch.device(device)
+        self.clip_dtype = torch.float16 if precision == "vbench" and self.device.type == "cuda" else torch.float32
+
+    def path(self, *names: str) -> Path:
+        """Where the first of ``names`` that is there lies.
+
+        Raises:
+            WeightsError: none of them is.
+        """
+        for name in names:
+            if name in self.found:
+                return self.found[name].path
+        raise WeightsError(f"{' or '.join(names)}: the weights were not looked up")
+
+    @cached_property
+    def clip_b32(self) -> OpenAIClip:
+        """CLIP ViT-B/32, both towers."""
+        from evaluation.backbones.clip import OpenAIClip
+
+        return OpenAIClip(self.path("clip_b32"), text=True, device=self.device, dtype=self.clip_dtype)
+
+    @cached_property
+    def clip_l14(self) -> OpenAIClip:
+        """CLIP ViT-L/14, the picture tower."""
+        from evaluation.backbones.clip import OpenAIClip
+
+        return OpenAIClip(self.path("clip_l14"), device=self.device, dtype=self.clip_dtype)
+
+    @cached_property
+    def laion_head(self) -> AestheticHead:
+        """LAION's head on CLIP ViT-L/14."""
+        from evaluation.backbones.clip import AestheticHead
+
+        return AestheticHead(self.path("laion_head"), device=self.device)
+
+    @cached_property
+    def dino_vitb16(self) -> Dino:
+        """DINO ViT-B/16."""
+        from evaluation.backbones.dino import Dino
+
+        return Dino(self.path("dino_vitb16"), device=self.device)
+
+    @cached_property
+    def musiq_spaq(self) -> Musiq:
+        """MUSIQ trained on SPAQ."""
+        from evaluation.backbones.musiq import Musiq
+
+        return Musiq(self.path("musiq_spaq"), device=self.device)
+
+    @cached_property
+    def viclip(self) -> ViClip:
+        """ViCLIP, with the tokenizer of CLIP ViT-B/32 or L/14."""
+        from evaluation.backbones.viclip import ViClip
+
+        return ViClip(self.path("viclip"), self.path("clip_b32", "clip_l14"), device=self.device)
+
+    @cached_property
+    def umt_l16(self) -> Umt:
+        """UMT ViT-L/16 on Kinetics-400."""
+        from evaluation.backbones.umt import Umt
+
+        return Umt(self.path("umt_l16"), self.path("k400_labels"), device=self.device)
+
+    @cached_property
+    def raft(self) -> Raft:
+        """RAFT, torchvision's weights or the authors'."""
+        from evaluation.backbones.raft import Raft
+
+        return Raft(self.path("raft", "raft_things"), device=self.device)
