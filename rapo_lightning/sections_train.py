@@ -127,7 +127,8 @@ class TrainConfig(Section):
     ``model`` is the base, ``adapter`` an adapter of it to go on from; ``four_bit``: the base is held in 4 bits (QLoRA), on CUDA.
     ``batch_size`` counts lessons a step over all devices, ``micro_batch_size`` those of one device at once; gradients accumulate
     in between. ``objective``: imitate the completions (``sft``) or prefer them to the rejected texts (``dpo``, with ``beta``).
-    ``compile``: compile the model's layers. ``validate_every`` and ``save_every`` count steps.
+    ``compile``: compile the model's layers. ``validate_every`` and ``save_every`` count steps. ``patience``: stop after so many
+    validations in a row whose loss is no new least one (null: never).
     """
 
     schema_version: Literal[1] = 1
@@ -148,6 +149,7 @@ class TrainConfig(Section):
     compile: bool = False
     check: CheckSection = CheckSection()
     validate_every: int = Field(default=100, ge=1)
+    patience: int | None = Field(default=None, ge=1)
     save_every: int = Field(default=100, ge=1)
     seed: int = Field(default=0, ge=0)
     trainer: dict[Annotated[TrainerArgument, AfterValidator(_not_own)], Any] = Field(default_factory=dict)
@@ -172,6 +174,7 @@ class TrainConfig(Section):
             "optimizer",
             "epochs",
             "batch_size",
+            "patience",
             "seed",
         )
         values = self.model_dump(mode="json")

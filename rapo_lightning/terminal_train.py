@@ -82,8 +82,12 @@ def trained_text(trained: Trained) -> str:
     """What came of a training."""
     summary = trained.summary
     if trained.adapter is None:
-        return f"stopped after step {summary['step']} of {summary['steps']}; the same command goes on"
+        why = " (trainer.max_time)" if summary["stopped"] == "max_time" else ""
+        return f"stopped after step {summary['step']} of {summary['steps']}{why}; the same command goes on"
     text = f"{trained.adapter}: {summary['steps']:,} steps"
+    if summary["stopped"] == "patience":
+        text = f"{trained.adapter}: {summary['steps']:,} of {summary['planned_steps']:,} steps, as the validation loss did not"
+        text += " get better any more"
     if summary.get("validation_loss") is not None:
         text += f"; of the best, step {summary['exported_step']:,}, with a validation loss of {summary['validation_loss']:.4f}"
     return text

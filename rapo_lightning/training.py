@@ -90,7 +90,7 @@ def train(
         lora_layers(config)
         if not is_first():
             trainer, module, data = prepare(config, positions, lessons, out, signals, None, allow)
-            return _fit(trainer, module, data, written, lessons, out)
+            return _fit(trainer, module, data, written, lessons, out, signals)
 
         # 2. The training: the first process has the folder to itself, the others join it there.
         with (
@@ -102,7 +102,7 @@ def train(
             if started is not None:
                 newest = latest(folder)
                 started(lessons, module.steps, step_of(newest) if newest else 0)
-            return _fit(trainer, module, data, written, lessons, folder)
+            return _fit(trainer, module, data, written, lessons, folder, signals)
 
 
 def _fit(
@@ -112,12 +112,13 @@ def _fit(
     config: TrainConfig,
     lessons: Lessons,
     folder: Path,
+    signals: StopSignals,
 ) -> Trained:
     from lightning.pytorch.strategies import ModelParallelStrategy
     from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
     from rapo_lightning.tracking_tolerant import TolerantLogger
-    from rapo_lightning.tuning.checkpoints import latest, step_of
+    from rapo_lightning.tuning.checkpoints import latest, out_of_patience, step_of
     from rapo_lightning.tuning.export import export_adapter
 
     with ExitStack() as afterwards:
@@ -146,11 +147,13 @@ def _fit(
             raise WeightsError(f"{before}: holds objects other than tensors and plain values, which are not read") from error
         after = latest(folder)
         step = step_of(after) if after else 0
-        if step < module.steps:  # a signal, or trainer.max_time
+        early = step < module.steps and config.patience is not None and after is not None and out_of_patience(after)
+        if step < module.steps and not early:
+            stopped = "signal" if signals.asked or "max_time" not in config.trainer else "max_time"
             if trainer.is_global_zero:
-                update_run(folder, status="interrupted", step=step)
-            return Trained(folder=folder, adapter=None, summary={"step": step, "steps": module.steps})
-        summary = export_adapter(trainer, module, config, lessons.counts(), folder)
+                update_run(folder, status="interrupted", step=step, stopped=stopped)
+            return Trained(folder=folder, adapter=None, summary={"step": step, "steps": module.steps, "stopped": stopped})
+        summary = export_adapter(trainer, module, config, lessons.counts(), folder, step)
         if trainer.is_global_zero:
             update_run(folder, status="done", summary=summary)
         for logger in loggers:

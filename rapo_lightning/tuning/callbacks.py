@@ -9,26 +9,34 @@ from pathlib import Path
 from typing import Any, final
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
+from rapo_lightning.tuning.checkpoints import step_of
 from rapo_lightning.tuning.checks import Checked, CheckTexts
 
-__all__ = ["KeepState", "Progressed", "Tell"]
+__all__ = ["KeepState", "Patience", "Progressed", "Tell"]
 
 #: Several processes agree on stopping so often; agreeing waits for the devices.
 _EVERY = 10
+#: Checkpoints to go on from; the older one, should the newer be torn.
+_KEPT = 2
 
 
 @final
 class KeepState(Checkpoint):
-    """Keeps the training's state where it ends, by itself or because ``asked()`` in any process, as ``folder/step-N.ckpt``.
+    """Keeps the training's state every so often, and where it ends, by itself or because ``asked()`` in any process.
 
-    It ends after a step, and after the validation that is due at that step. As a `Checkpoint` it comes after other callbacks.
+    It ends after a step; a validation that is due at that step comes first. As a `Checkpoint` it comes after other callbacks.
+
+    Args:
+        asked: whether this process was asked to stop.
+        folder: where ``step-N.ckpt`` go; the newest two stay.
+        every: so many steps.
     """
 
-    def __init__(self, asked: Callable[[], bool], folder: Path) -> None:
-        self._asked, self._folder = asked, folder
-        self._step, self._ends = 0, False
+    def __init__(self, asked: Callable[[], bool], folder: Path, every: int) -> None:
+        self._asked, self._folder, self._every = asked, folder, every
+        self._step, self._ends, self._due = 0, False, False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._step = trainer.global_step
@@ -39,33 +47,49 @@ class KeepState(Checkpoint):
                 self._save(trainer)
             return
         self._step = trainer.global_step
-        asked = self._asked() or trainer.should_stop
+        self._ends = self._asked() or trainer.should_stop
         if trainer.world_size > 1 and not trainer.should_stop:
-            if self._step % _EVERY:
-                return
-            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
-        self._ends = asked
-        due = trainer.limit_val_batches and (batch_idx + 1) % int(trainer.val_check_batch or 1) == 0
-        if asked and not due:
+            agree = self._step % _EVERY == 0
+            self._ends = agree and trainer.strategy.reduce_boolean_decision(self._ends, all=False)
+        self._due = self._ends or self._step % self._every == 0
+        if trainer.limit_val_batches and (batch_idx + 1) % int(trainer.val_check_batch or 1) == 0:
+            return  # what the validation finds belongs to the state
+        if self._ends:
             trainer.limit_val_batches = 0  # or Lightning would validate before it stops
-            self._end(trainer)
+        self._keep(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._ends:
-            self._end(trainer)
+        self._due = self._due or trainer.should_stop  # out of patience
+        self._keep(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._save(trainer)
 
-    def _end(self, trainer: Trainer) -> None:
+    def _keep(self, trainer: Trainer) -> None:
         # Here, not at the end: Lightning takes a state of that time for one of a training that is over.
-        self._save(trainer)
-        trainer.should_stop = True
+        if self._due:
+            self._save(trainer)
+        if self._ends:
+            trainer.should_stop = True
 
     def _save(self, trainer: Trainer) -> None:
         path = self._folder / f"step-{trainer.global_step}.ckpt"
         if not path.exists():
             trainer.save_checkpoint(path)
+            for older in sorted(self._folder.glob("step-*.ckpt"), key=step_of)[:-_KEPT]:
+                trainer.strategy.remove_checkpoint(older)
+
+
+@final
+class Patience(EarlyStopping):
+    """Ends a training after ``patience`` validations in a row without a new least loss; how many there were is in its state."""
+
+    def __init__(self, patience: int) -> None:
+        super().__init__("validation_loss", patience=patience, check_on_train_epoch_end=False)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A training that ended so and was stopped before its adapter was written has nothing left to learn."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from rapo_lightning.errors import WeightsError
 
-__all__ = ["WholeCheckpoints", "latest", "step_of"]
+__all__ = ["WholeCheckpoints", "latest", "out_of_patience", "step_of"]
 
 log = logging.getLogger(__name__)
 
@@ -56,3 +56,9 @@ def latest(folder: Path) -> Path | None:
 def step_of(checkpoint: Path) -> int:
     """The step after which a checkpoint was written, by its name."""
     return int(checkpoint.stem.rpartition("-")[2])
+
+
+def out_of_patience(checkpoint: Path) -> bool:
+    """Whether the training of this state ended as its validation loss did not get better any more (`callbacks.Patience`)."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    return any(one["wait_count"] >= one["patience"] for one in state["callbacks"].values() if "wait_count" in one)

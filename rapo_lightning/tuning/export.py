@@ -21,11 +21,12 @@ __all__ = ["export_adapter"]
 
 
 def export_adapter(
-    trainer: Trainer, module: RewriterModule, config: TrainConfig, counts: Mapping[str, Any], folder: Path
+    trainer: Trainer, module: RewriterModule, config: TrainConfig, counts: Mapping[str, Any], folder: Path, step: int
 ) -> dict[str, Any]:
     """Write ``folder/adapter``: of the step with the least validation loss, or the last where nothing was validated.
 
     ``config`` is the configuration as written: the card and PEFT's files name the base as it does.
+    ``step`` is the last one taken.
 
     Returns what was measured. The folder appears whole or not at all, in place of one that was there.
     """
@@ -33,9 +34,11 @@ def export_adapter(
     last = trainer.callback_metrics.get("validation_loss")
     score = next((state["best_model_score"] for state in checkpoint["callbacks"].values() if state.get("monitor")), None)
     summary: dict[str, Any] = {
-        "steps": module.steps,
+        "steps": step,
+        "planned_steps": module.steps,
+        "stopped": "steps" if step == module.steps else "patience",
         "exported_step": checkpoint["global_step"],
-        "loss": module.losses.get(module.steps),
+        "loss": module.losses.get(step),
         "validation_loss": None if score is None else round(float(score), 6),
         "last_validation_loss": None if last is None else round(float(last), 6),
     }

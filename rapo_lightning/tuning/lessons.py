@@ -91,6 +91,8 @@ def gather(config: TrainConfig) -> Lessons:
     if not learned:
         why = ", ".join(f"{reason} ({count})" for reason, count in out.items()) or "all prompts fell to the validation"
         raise InputError(f"{', '.join(config.data.train)}: nothing to learn from: {why}")
+    if config.patience is not None and not validated:
+        raise InputError("patience: nothing is kept apart to validate on; see data.validation")
     return Lessons(
         learn=learned,
         validate=validated,

@@ -15,7 +15,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from rapo_lightning.errors import ConfigError
 from rapo_lightning.positions import Positions
 from rapo_lightning.sections_train import TrainConfig
-from rapo_lightning.tuning.callbacks import KeepState, Progressed, Tell
+from rapo_lightning.tuning.callbacks import KeepState, Patience, Progressed, Tell
 from rapo_lightning.tuning.checkpoints import WholeCheckpoints
 
 __all__ = ["make_trainer"]
@@ -58,8 +58,8 @@ def make_trainer(
         LambdaCallback(on_train_start=lambda trainer, module: take_over(trainer)),
         # The first one's path is what comes back from forked processes.
         *([ModelCheckpoint(filename="best-{step}", monitor="validation_loss", **names)] if validates else ()),
-        ModelCheckpoint(filename="step-{step}", every_n_train_steps=config.save_every, **names),
-        KeepState(stop, checkpoints),
+        *([Patience(config.patience)] if config.patience is not None else ()),
+        KeepState(stop, checkpoints, config.save_every),
         *callbacks,
     ]
     if listen is not None:
