@@ -35,7 +35,7 @@ class Found:
 
 
 def find(names: Iterable[str], given: Mapping[str, str | Path] | None = None) -> dict[str, Found]:
-    """Every one of the weights ``names``; ``given`` are paths by name.
+    """Every one of the weights ``names``; ``given`` are paths by name. Of ``a|b`` the first that is there.
 
     Raises:
         WeightsError: one line for each that is missing: its file, where it was looked for, where it can be had, its licence.
@@ -44,11 +44,12 @@ def find(names: Iterable[str], given: Mapping[str, str | Path] | None = None) ->
     problems = [f"{name}: no such weights; known: {', '.join(WEIGHTS)}" for name in given if name not in WEIGHTS]
     found: dict[str, Found] = {}
     for name in dict.fromkeys(names):
-        answer = _find(WEIGHTS[name], given.get(name))
-        if isinstance(answer, Found):
-            found[name] = answer
+        answers = [_find(WEIGHTS[one], given.get(one)) for one in name.split("|")]
+        answer = next((one for one in answers if isinstance(one, Found)), None)
+        if answer is not None:
+            found[answer.name] = answer
         else:
-            problems.append(answer)
+            problems.append("\n  or ".join(str(one) for one in answers))
     if problems:
         raise WeightsError("\n".join(problems))
     return found
@@ -57,6 +58,9 @@ def find(names: Iterable[str], given: Mapping[str, str | Path] | None = None) ->
 def provenance(found: Found) -> dict[str, str | None]:
     """What goes into a result: name, file, revision, sha256 of the weights and licence."""
     path = found.path
+    if found.name in WEIGHTS and WEIGHTS[found.name].code:
+        digest = _of_code(path)
+        return {"name": found.name, "file": path.name, "revision": None, "sha256": digest, "licence": found.licence}
     if path.is_dir():
         path = next((path / name for name in _FILES if (path / name).is_file()), path)
         if path.is_dir():
@@ -72,6 +76,11 @@ def _find(weights: Weights, given: str | Path | None) -> Found | str:
         if Path(given).exists():
             return Found(name=weights.name, path=Path(given), revision=None, licence=weights.licence)
         return f"{weights.name}: {given} does not exist"
+    if weights.code:
+        return (
+            f"{weights.name}: {weights.file} is needed, which runs: name its folder, --weights {weights.name}=FOLDER; "
+            f"to be had at {weights.source}, licence: {weights.licence}"
+        )
     looked = []
     for place, revision in _places(weights):
         if place.is_file() or (place / "config.json").is_file():
@@ -81,6 +90,15 @@ def _find(weights: Weights, given: str | Path | None) -> Found | str:
         looked.insert(0, "$EVALUATION_WEIGHTS (not set)")
     where = f"; looked for at {', '.join(looked)}"
     return f"{weights.name}: {weights.file} is missing{where}; to be had at {weights.source}, licence: {weights.licence}"
+
+
+def _of_code(folder: Path) -> str:
+    """The sha256 of a folder's Python files and of their names."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        for part in (file.relative_to(folder).as_posix().encode(), file.read_bytes()):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
 
 
 def _places(weights: Weights) -> list[tuple[Path, str | None]]:

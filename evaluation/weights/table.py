@@ -2,33 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from evaluation.weights import temporal
+from evaluation.weights.entry import Weights
 
 __all__ = ["WEIGHTS", "Weights"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """One set of weights.
-
-    Attributes:
-        name: how ``--weights name=path`` calls it.
-        file: file, or folder with ``config.json``, looked for in ``$EVALUATION_WEIGHTS``.
-        licence: as its authors state it; "(verify)" where no text was found.
-        source: where a user can get it.
-        hub: repository on the Hugging Face hub, if it is there.
-        hub_file: the file within that repository; None: the repository is a model folder.
-        vbench: path within VBench's cache, if VBench's file can be read.
-    """
-
-    name: str
-    file: str
-    licence: str
-    source: str
-    hub: str | None = None
-    hub_file: str | None = None
-    vbench: str | None = None
-
 
 _USED = "OpenGVLab/VBench_Used_Models"
 
@@ -109,5 +86,6 @@ WEIGHTS = {
             source="https://github.com/princeton-vl/RAFT",
             vbench="raft_model/models/raft-things.pth",
         ),
+        *temporal.ENTRIES,
     )
 }
