@@ -97,6 +97,8 @@ def _says(progressed: Progressed) -> str:
     parts = [] if progressed.loss is None else [f"loss {progressed.loss:.4f}"]
     if progressed.validation_loss is not None:
         parts.append(f"validation {progressed.validation_loss:.4f}")
+    if progressed.preferred is not None:
+        parts.append(f"preferred {progressed.preferred:.2f}")
     if (checked := progressed.checked) is not None:
         known = (("usable", checked.usable), ("reward", checked.reward), ("right", checked.right))
         parts += [f"{name} {value:.2f}" for name, value in known if value is not None]

@@ -95,13 +95,14 @@ class Patience(EarlyStopping):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progressed:
     """How a training stands: ``step`` of ``steps``, the last ``loss`` told (nats a token), ``tokens`` a second of this session,
-    padding aside, the last validation's loss and what was found at it."""
+    padding aside, the last validation's loss, the share of its preferences that the model has, and what was found at it."""
 
     step: int
     steps: int
     loss: float | None
     tokens: float
     validation_loss: float | None
+    preferred: float | None = None
     checked: Checked | None = None
 
 
@@ -123,14 +124,15 @@ class Tell(Callback):
         if step == self._step or step not in losses or not trainer.is_global_zero:
             return
         self._step = step
-        validation = trainer.callback_metrics.get("validation_loss")
+        told = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self._listen(
             Progressed(
                 step=step,
                 steps=trainer.fit_loop.max_batches // trainer.accumulate_grad_batches,  # type: ignore[arg-type]
                 loss=losses[step],
                 tokens=self._tokens / max(1e-9, self._clock() - self._started),
-                validation_loss=None if validation is None else float(validation),
+                validation_loss=told.get("validation_loss"),
+                preferred=told.get("validation_rewards/accuracies"),
                 checked=next((one.last for one in trainer.callbacks if isinstance(one, CheckTexts)), None),  # type: ignore[attr-defined]
             )
         )

@@ -22,7 +22,7 @@ from torch import Tensor
 from rapo_lightning.errors import TrainingError, WeightsError
 from rapo_lightning.language import adapter as lora
 from rapo_lightning.language.loading import LoadedModel, load_model
-from rapo_lightning.tuning.objectives import Answers, preference_losses
+from rapo_lightning.tuning.objectives import PREFERENCE_FIGURES, Answers, preference_losses
 from rapo_lightning.tuning.tokens import Batch
 
 if TYPE_CHECKING:
@@ -53,8 +53,9 @@ class RewriterModule(LightningModule):
         seed: of the adapter's first weights and of dropout.
 
     Logs ``loss`` and ``learning_rate`` every ``log_every_n_steps``, and ``validation_loss``: nats a token or, by DPO, a
-    preference. ``losses`` are those that this session logged, by their step; ``loaded`` is
-    the base with the adapter's layers and the chat format, once it is configured.
+    preference; of these also the means of `objectives.PREFERENCE_FIGURES`, e.g. ``rewards/accuracies`` of the step and
+    ``validation_rewards/accuracies``. ``losses`` are those that this session logged, by their step; ``loaded`` is the base with
+    the adapter's layers and the chat format, once it is configured.
     """
 
     strict_loading = False  # the frozen weights are not in a checkpoint
@@ -127,29 +128,32 @@ class RewriterModule(LightningModule):
         """A micro-batch's share of the step's loss."""
         self._reseed(index)
         # Lightning divides by the micro-batches of a step, and gradients are averaged over the processes.
-        share = self._losses(batch).sum() / batch.total
-        self._told.append(share.detach())
+        losses, figures = self._losses(batch)
+        share = losses.sum() / batch.total
+        self._told.append(torch.cat([share.detach()[None], figures.sum(dim=1) / batch.total]))
         return share * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Log the step's loss, now and then: reading it waits for the device."""
-        told = torch.stack(self._told).sum()
+        told = torch.stack(self._told).sum(dim=0)
         self._told.clear()
         step = self.trainer.global_step + 1
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
         if step % every and step not in (1, self.steps):
             return
-        loss = self.trainer.strategy.reduce(told, reduce_op="sum")
-        self.losses[step] = self._finite(float(loss), "loss", step)
+        loss, *figures = cast(Tensor, self.trainer.strategy.reduce(told, reduce_op="sum")).tolist()
+        self.losses[step] = self._finite(loss, "loss", step)
+        named = dict(zip(self._figures, figures, strict=True))
         if self.trainer.is_global_zero:
             for logger in self.loggers:
-                logger.log_metrics({"loss": self.losses[step], "learning_rate": optimizer.param_groups[0]["lr"]}, step)
+                logger.log_metrics({"loss": loss, **named, "learning_rate": optimizer.param_groups[0]["lr"]}, step)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Adds up a batch's losses, and of how many tokens or preferences they are."""
-        losses = self._losses(batch)
+        losses, figures = self._losses(batch)
         count = len(batch.targets) if self.objective == "sft" else batch.counted.sum() / 2
-        self._validated.append(torch.stack([losses.double().sum(), torch.as_tensor(count, device=losses.device).double()]))
+        of_all = [losses.double().sum(), *figures.double().sum(dim=1), torch.as_tensor(count, device=losses.device).double()]
+        self._validated.append(torch.stack(of_all))
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean loss over all validation lessons, each token or preference counted once."""
@@ -158,9 +162,10 @@ class RewriterModule(LightningModule):
         total = self.trainer.strategy.reduce(torch.stack(self._validated).sum(dim=0), reduce_op="sum")
         self._validated.clear()
         assert isinstance(total, Tensor)
-        mean = (total[0] / total[1]).float()
+        mean, *figures = (total[:-1] / total[-1]).float()
         self._finite(float(mean), "validation loss", self.trainer.global_step)
-        self.log("validation_loss", mean, sync_dist=True, batch_size=1)
+        for name, value in zip(("loss", *self._figures), (mean, *figures), strict=True):
+            self.log(f"validation_{name}", value, sync_dist=True, batch_size=1)
 
     def configure_optimizers(self) -> Any:
         """AdamW on the adapter; the rate rises in a line, then falls along a cosine to 0."""
@@ -195,15 +200,19 @@ class RewriterModule(LightningModule):
         for counts in (progress["current"], progress["total"]):
             counts.update({name: count + more for name, count in counts.items()})
 
-    def _losses(self, batch: Batch) -> Tensor:
-        """The losses of a batch's answer tokens or, of preferences, of these."""
+    @property
+    def _figures(self) -> tuple[str, ...]:
+        return PREFERENCE_FIGURES if self.objective == "dpo" else ()
+
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The losses of a batch's answer tokens or, of preferences, of these; and the ``_figures`` of each, if there are any."""
         assert self.answers is not None
         if self.objective == "sft":
-            return cast(Tensor, self.answers(batch))
+            losses = cast(Tensor, self.answers(batch))
+            return losses, losses.new_zeros(0, 1)
         with torch.no_grad(), self._as_reference():
             reference = self.answers(batch)
-        losses, _ = preference_losses(self.answers(batch), reference, batch, self.beta)
-        return losses
+        return preference_losses(self.answers(batch), reference, batch, self.beta)
 
     @contextmanager
     def _as_reference(self) -> Iterator[None]:

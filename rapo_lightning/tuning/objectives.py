@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from transformers import PreTrainedModel
 
-__all__ = ["Answers", "answer_losses", "preference_losses"]
+__all__ = ["PREFERENCE_FIGURES", "Answers", "answer_losses", "preference_losses"]
+
+#: What is told of preferences, under TRL's names: the implicit rewards of the better and the worse answer, whether the better
+#: one's is the higher, and by how much.
+PREFERENCE_FIGURES = ("rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins")
 
 #: Answer tokens whose logits are held at once; a vocabulary of 128 k makes 1 GB of them.
 _CHUNK = 2048
@@ -82,19 +86,20 @@ def answer_losses(model: PreTrainedModel, batch: Batch, chunk: int = _CHUNK) -> 
 
 
 def preference_losses(losses: Tensor, reference: Tensor, batch: Batch, beta: float) -> tuple[Tensor, Tensor]:
-    """DPO's loss of each preference (arXiv 2305.18290, equation 7) and the margin of its implicit rewards, (B / 2,) each.
+    """DPO's loss of each preference (arXiv 2305.18290, equation 7), (B / 2,), and its `PREFERENCE_FIGURES`, (4, B / 2).
 
     Args:
         losses: `answer_losses` of the model that is trained, (A,).
         reference: the same of the model that it started from.
-        batch: the better answers first, then the worse ones. A preference that fills up a share has loss and margin 0.
+        batch: the better answers first, then the worse ones. Of a preference that fills up a share all is 0.
         beta: how dear it is to move away from the reference.
     """
     gains = torch.zeros_like(batch.counted).index_add(0, batch.rows, reference - losses)  # log ratios of whole answers
-    better, worse = gains.chunk(2)
-    margins = beta * (better - worse)
+    chosen, rejected = (beta * gains).chunk(2)
     counted = batch.counted.chunk(2)[0]
-    return -logsigmoid(margins) * counted, margins * counted
+    margins = chosen - rejected
+    figures = torch.stack([chosen, rejected, (margins > 0).float(), margins])
+    return -logsigmoid(margins) * counted, (figures * counted).detach()
 
 
 def _scale(config: Any) -> Any:

@@ -81,11 +81,16 @@ def test_preferences_are_dpos_loss_written_out(tmp_path: Path) -> None:
     units = [(LESSONS[0], LESSONS[1]), (LESSONS[2], LESSONS[0]), (TokenLesson((1, 2), 2), TokenLesson((1, 2), 2))]
     batch = collate(units, pad=0, total=2)
     with torch.no_grad():
-        losses, margins = preference_losses(answer_losses(policy, batch), answer_losses(reference, batch), batch, beta=0.3)
+        losses, figures = preference_losses(answer_losses(policy, batch), answer_losses(reference, batch), batch, beta=0.3)
 
         def log_ratio(lesson: TokenLesson) -> float:
             return sum(plain(reference, lesson)) - sum(plain(policy, lesson))
 
-        expected = [0.3 * (log_ratio(better) - log_ratio(worse)) for better, worse in units[:2]]
-    assert margins.tolist() == pytest.approx([*expected, 0.0], abs=1e-4)
+        rewards = [(0.3 * log_ratio(better), 0.3 * log_ratio(worse)) for better, worse in units[:2]]
+    expected = [better - worse for better, worse in rewards]
+    chosen, rejected, accuracies, margins = figures.tolist()
+    assert chosen == pytest.approx([*(better for better, _ in rewards), 0.0], abs=1e-4)
+    assert rejected == pytest.approx([*(worse for _, worse in rewards), 0.0], abs=1e-4)
+    assert accuracies == [*(float(margin > 0) for margin in expected), 0.0]
+    assert margins == pytest.approx([*expected, 0.0], abs=1e-4)
     assert losses.tolist() == pytest.approx([*(math.log1p(math.exp(-margin)) for margin in expected), 0.0], abs=1e-4)

@@ -13,8 +13,9 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from rapo_lightning.run_folder import read_run
 from rapo_lightning.tracking_tolerant import TolerantLogger
 from rapo_lightning.training import train
+from rapo_lightning.tuning.objectives import PREFERENCE_FIGURES
 from tests.tuning.test_training import stop_after
-from tests.tuning.tiny_training import save_training
+from tests.tuning.tiny_training import save_pairs, save_training
 
 WANDB = {"class_path": "lightning.pytorch.loggers.WandbLogger", "init_args": {"mode": "offline"}}
 
@@ -25,6 +26,28 @@ def test_figures_go_to_csv_by_default(tmp_path: Path) -> None:
     rows = list(csv.DictReader(file.read_text().splitlines()))
     assert {"loss", "learning_rate", "validation_loss", "check_usable"} <= set(rows[0])
     assert any(row["loss"] for row in rows)
+
+
+def test_preferences_are_told_as_trl_tells_them(tmp_path: Path) -> None:
+    """Of the steps and of the validations: at first nothing is preferred, in the end the better answers are."""
+    path = save_training(
+        tmp_path, logger="csv", objective="dpo", epochs=3, trainer={"accelerator": "cpu", "log_every_n_steps": 1}
+    )
+    save_pairs(tmp_path / "pairs.jsonl", rejected=True)
+    found = []
+    for name, overrides in (("one", []), ("two", ["trainer.devices=2", "trainer.strategy=ddp_fork"])):
+        train(path, out=tmp_path / name, overrides=overrides)
+        (file,) = (tmp_path / name / "logs").rglob("metrics.csv")
+        found.append(list(csv.DictReader(file.read_text().splitlines())))
+    one, two = found
+    assert float(one[0]["rewards/margins"]) == pytest.approx(0, abs=1e-6)
+    for prefix in ("", "validation_"):
+        *_, last = [row for row in one if row[f"{prefix}rewards/margins"]]
+        chosen, rejected, accuracy, margin = (float(last[f"{prefix}{figure}"]) for figure in PREFERENCE_FIGURES)
+        assert margin == pytest.approx(chosen - rejected, abs=1e-4)
+        assert 0.9 < accuracy <= 1
+        *_, other = [row for row in two if row[f"{prefix}rewards/margins"]]
+        assert float(other[f"{prefix}rewards/margins"]) == pytest.approx(margin, abs=1e-3)
 
 
 def test_wandb_gets_the_adapter_and_goes_on_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

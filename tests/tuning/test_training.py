@@ -20,6 +20,7 @@ from rapo_lightning.checking import check
 from rapo_lightning.errors import ConfigError, InputError, RunFolderError, WeightsError
 from rapo_lightning.language import HuggingFaceChat
 from rapo_lightning.run_folder import read_run
+from rapo_lightning.terminal_train import _says
 from rapo_lightning.training import Trained, train
 from rapo_lightning.tuning import callbacks
 from rapo_lightning.tuning.callbacks import Progressed
@@ -208,6 +209,8 @@ def test_dpo_prefers_the_better_answers(tmp_path: Path, goes_on: bool) -> None:
     trained = train(path, out=tmp_path / "dpo", listen=told.append)
     assert told[0].loss == pytest.approx(math.log(2), abs=1e-4), "nothing is preferred at first"
     assert trained.summary["validation_loss"] < 0.6
+    assert told[-1].preferred is not None
+    assert "preferred 1.00" in _says(told[-1])
     assert len(weights(trained)) == len(weights(start)), "the reference is not exported"
 
 
