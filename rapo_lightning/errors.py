@@ -7,7 +7,7 @@ RapoError
 ├── RunFolderError    the run folder cannot be used: no permission, in use, or of another configuration (exit code 2)
 ├── StorageError      the disk is full, read-only or gone while something is written (exit code 1)
 ├── RecordError       a record cannot be read: torn, of a newer schema, or not ours (exit code 1)
-├── TrainingError     a training cannot go on, e.g. it has diverged (exit code 1)
+├── TrainingError     a training cannot go on: it has diverged, or memory ran out (exit code 1)
 ├── PartError         a part broke its contract, e.g. returned the wrong number of items (exit code 1)
 ├── Stopped           a signal asked the command to stop; what was done is kept (exit code 75)
 └── VideoError        a video cannot be read or written (exit code 1)

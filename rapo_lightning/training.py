@@ -11,7 +11,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from rapo_lightning.errors import ConfigError, WeightsError
+from rapo_lightning.errors import ConfigError, TrainingError, WeightsError
 from rapo_lightning.interruption import StopSignals
 from rapo_lightning.launching import launched
 from rapo_lightning.processes import RUN_FOLDER, is_first
@@ -69,6 +69,7 @@ def train(
     Raises:
         ConfigError, InputError, WeightsError, RunFolderError: nothing has been trained.
         StorageError: the disk is full or gone; the last checkpoint stays whole.
+        TrainingError: the training has diverged, or memory ran out; the last checkpoint stays whole, too.
     """
     from rapo_lightning.training_config import lora_layers, placed
     from rapo_lightning.training_parts import prepare
@@ -120,6 +121,7 @@ def _fit(
     from rapo_lightning.tracking_tolerant import TolerantLogger
     from rapo_lightning.tuning.checkpoints import latest, out_of_patience, step_of
     from rapo_lightning.tuning.export import export_adapter
+    from rapo_lightning.tuning.memory import ran_out
 
     with ExitStack() as afterwards:
         loggers = [logger for logger in trainer.loggers if isinstance(logger, TolerantLogger)]
@@ -145,6 +147,10 @@ def _fit(
                 trainer.fit(module, data, ckpt_path=before, weights_only=True)
         except UnpicklingError as error:
             raise WeightsError(f"{before}: holds objects other than tensors and plain values, which are not read") from error
+        except Exception as error:
+            if not ran_out(error):
+                raise
+            raise _out_of_memory(trainer, data, config, lessons, folder) from error
         after = latest(folder)
         step = step_of(after) if after else 0
         early = step < module.steps and config.patience is not None and after is not None and out_of_patience(after)
@@ -159,3 +165,25 @@ def _fit(
         for logger in loggers:
             logger.log_adapter(folder / "adapter", folder.name)
         return Trained(folder=folder, adapter=folder / "adapter", summary=summary)
+
+
+def _out_of_memory(trainer: Trainer, data: LessonData, config: TrainConfig, lessons: Lessons, folder: Path) -> TrainingError:
+    from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+
+    from rapo_lightning.terminal import say
+    from rapo_lightning.tuning.checkpoints import latest, step_of
+    from rapo_lightning.tuning.memory import advice
+
+    kept = latest(folder)
+    forked = isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)  # its step is theirs
+    problem = advice(
+        config,
+        lessons,
+        size=data.validation_batch,
+        step=None if forked else trainer.global_step + 1,
+        kept=step_of(kept) if kept else 0,
+        on_cuda=trainer.strategy.root_device.type == "cuda",
+    )
+    if not trainer.is_global_zero:
+        say(f"rapo: process {trainer.global_rank}: {problem}")  # the first one may only see that this one is gone
+    return TrainingError(problem)

@@ -22,7 +22,7 @@ ROWS = {
     3: """generators generators.* judges judges.* rewriters rewriters.* language language.* retrieval.augment
           retrieval.augmentation retrieval.refiners retrieval.steps""",
     4: """sspo.data sspo.module tuning.batches tuning.callbacks tuning.checkpoints tuning.checks tuning.data tuning.export
-          tuning.forms tuning.lessons tuning.module tuning.objectives tuning.pair_files tuning.refactor_data
+          tuning.forms tuning.lessons tuning.memory tuning.module tuning.objectives tuning.pair_files tuning.refactor_data
           tuning.select_data tuning.tokens tuning.trainer tracking tracking_tolerant tracking_wandb shapes.card
           shapes.chat shapes.dataset shapes.fit shapes.gates shapes.generated shapes.judge_eyes shapes.judge_lessons
           shapes.judge_model shapes.lessons shapes.script shapes.text_gates shapes.tokens shapes.train_*
