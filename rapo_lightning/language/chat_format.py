@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, final
 
 from rapo_lightning.errors import WeightsError
+from rapo_lightning.language.piecewise import piecewise
 from rapo_lightning.types import Failure, Message
 
 if TYPE_CHECKING:
@@ -56,7 +58,24 @@ class ChatFormat:
         The answer is written as the template writes one, e.g. with a blank before it, and nothing is left of what the template
         puts after its end.
         """
-        start = self._render(conversation)
+        written = self._write(conversation, answer, self._render(conversation))
+        return written if isinstance(written, Failure) else self._apart(*written, list(map(self._tokens, written)))
+
+    def encode_lessons(self, lessons: Sequence[tuple[Sequence[Message], str]]) -> list[tuple[list[int], list[int]] | Failure]:
+        """What `encode_lesson` gives for each, in a fraction of the time: what they share is rendered and tokenised once."""
+        starts: dict[str, str | Failure] = {}
+        written = []
+        for conversation, answer in lessons:
+            asked = json.dumps(conversation)
+            if asked not in starts:
+                starts[asked] = self._render(conversation)
+            written.append(self._write(conversation, answer, starts[asked]))
+        texts = [text for one in written if not isinstance(one, Failure) for text in one]
+        tokens = iter(piecewise(self.tokenizer, texts))
+        return [one if isinstance(one, Failure) else self._apart(*one, [next(tokens), next(tokens)]) for one in written]
+
+    def _write(self, conversation: Sequence[Message], answer: str, start: str | Failure) -> tuple[str, str] | Failure:
+        """A lesson's texts: up to where the answer begins, which is given, and up to the answer's end."""
         if isinstance(start, Failure):
             return start
         said = self._harmless(answer).strip()
@@ -68,10 +87,13 @@ class ChatFormat:
         if not found:
             return Failure(error="the chat template does not write the answer as it is")
         ends = [(after.index(marker) + len(marker)) for marker in self.markers if marker in after]
-        tail = before + said + (after[: min(ends)] if ends else str(self.tokenizer.eos_token or ""))
-        head, joined = self._tokens(start), self._tokens(start + tail)
+        return start, start + before + said + (after[: min(ends)] if ends else str(self.tokenizer.eos_token or ""))
+
+    def _apart(self, start: str, whole: str, tokens: Sequence[list[int]]) -> tuple[list[int], list[int]]:
+        """The tokens of a lesson's two texts as those of the conversation and of the answer."""
+        head, joined = tokens
         # What follows is cut into tokens as at use, where the conversation's own are given.
-        return head, joined[len(head) :] if joined[: len(head)] == head else self._tokens(tail)
+        return head, joined[len(head) :] if joined[: len(head)] == head else self._tokens(whole[len(start) :])
 
     def _after_the_question(self, conversation: Sequence[Message], start: str, whole: str) -> str:
         """What ``whole`` has after its last question and what follows there in ``start``, too.

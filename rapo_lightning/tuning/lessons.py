@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from rapo_lightning.tuning.tokens import Unit, tokenise
 from rapo_lightning.types import PromptPair
 
 __all__ = ["Lessons", "gather"]
+
+#: Pairs whose lessons are tokenised together.
+_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +82,18 @@ def gather(config: TrainConfig) -> Lessons:
         """The units, and the pairs that gave some."""
         units: list[Unit] = []
         used = []
-        for pair in chosen:
-            lessons = teach(pair)
-            digest.update(json.dumps(lessons, ensure_ascii=False).encode())
-            found, left = tokenise(lessons, format, longest)
-            out.update(left)
-            units += found
-            used += [pair] * bool(found)
+        for start in range(0, len(chosen), _AT_ONCE):
+            some = chosen[start : start + _AT_ONCE]
+            taught = [teach(pair) for pair in some]
+            for lessons in taught:
+                digest.update(json.dumps(lessons, ensure_ascii=False).encode())
+            made = iter(tokenise(list(chain.from_iterable(taught)), format, longest))
+            for pair, lessons in zip(some, taught, strict=True):
+                found = list(islice(made, len(lessons)))
+                out.update(one for one in found if isinstance(one, str))
+                good = [one for one in found if not isinstance(one, str)]
+                units += good
+                used += [pair] * bool(good)
         return units, used
 
     (learned, taught), (validated, held_out) = tokens(learn), tokens(validate)

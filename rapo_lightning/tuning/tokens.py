@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,23 +71,22 @@ class Batch:
         return replace(self, ids=ids, places=places, targets=targets, rows=rows, counted=counted)
 
 
-def tokenise(lessons: Iterable[Sequence[Lesson]], format: ChatFormat, longest: int) -> tuple[list[Unit], dict[str, int]]:
-    """Units of lessons in a model's chat format, and how many were left out, by reason.
+def tokenise(groups: Sequence[Sequence[Lesson]], format: ChatFormat, longest: int) -> list[Unit | str]:
+    """For each group of lessons its unit in a model's chat format, or the reason why it is left out.
 
     A unit with a lesson of more than ``longest`` tokens is left out: a cut answer would teach to stop early.
     """
-    units, out = [], Counter[str]()
-    for group in lessons:
-        encoded = [format.encode_lesson(conversation, answer) for conversation, answer in group]
-        if failures := [one.error for one in encoded if isinstance(one, Failure)]:
-            out[failures[0]] += 1
-            continue
-        unit = tuple(TokenLesson((*head, *answer), len(head)) for head, answer in encoded)  # type: ignore[misc]
-        if max(len(lesson.ids) for lesson in unit) > longest:
-            out[f"more than {longest} tokens"] += 1
-        else:
-            units.append(unit)
-    return units, dict(out)
+    encoded = iter(format.encode_lessons([lesson for group in groups for lesson in group]))
+    return [_unit([next(encoded) for _ in group], longest) for group in groups]
+
+
+def _unit(encoded: Sequence[tuple[list[int], list[int]] | Failure], longest: int) -> Unit | str:
+    lessons = []
+    for one in encoded:
+        if isinstance(one, Failure):
+            return one.error
+        lessons.append(TokenLesson((*one[0], *one[1]), len(one[0])))
+    return f"more than {longest} tokens" if max(len(lesson.ids) for lesson in lessons) > longest else tuple(lessons)
 
 
 def collate(units: Sequence[Unit], pad: int, total: int) -> Batch:

@@ -90,6 +90,20 @@ def test_a_lesson_keeps_what_the_template_writes_before_an_answer() -> None:
     assert tiny_tokenizer().decode(lesson[1], clean_up_tokenization_spaces=False) == " a blue ball<|im_end|>"
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("thinking", [False, True])
+def test_many_lessons_at_once_are_what_each_is_by_itself(family: str, thinking: bool) -> None:
+    """Equal questions with several answers, empty and odd ones, one that the template may refuse."""
+    format = ChatFormat.of(tiny_tokenizer(family), name=family, enable_thinking=thinking)
+    longer = [*ASK, {"role": "assistant", "content": "a ball"}, {"role": "user", "content": "more  light\n"}]
+    answers = ("a blue ball", "a blue ball, and a hill.", " a<|im_end|>b \n\n", "ÿ 球", "a  red\tsea")
+    lessons = [(asked, answer) for asked in (ASK, ASK[1:], longer, ASK[:1]) for answer in answers]
+    found = format.encode_lessons(lessons)
+    assert found == [format.encode_lesson(*lesson) for lesson in lessons]
+    assert any(isinstance(one, Failure) for one in found) == (family == "mistral")
+    assert format.encode_lessons([]) == []
+
+
 def test_a_lesson_of_a_template_that_drops_the_answer_fails() -> None:
     format = ChatFormat.of(tiny_tokenizer(), "{{ messages[0].content }}", name="x")
     assert isinstance(format.encode_lesson([{"role": "user", "content": "a red ball"}], "blue"), Failure)
