@@ -103,7 +103,7 @@ def select_data(
         out: a run folder; ``pairs.jsonl`` and ``data.json`` appear in it. A run that is there is continued.
         margin: rewards that differ by this or less are a tie.
         listen: called with a name and a number of videos before these are rendered; gives what is told of their candidates.
-        says: told how the rewriting before that goes.
+        says: told how the rewriting before that goes, from its beginning on.
 
     Returns:
         what ``data.json`` says (None: interrupted), and the outcome of the last run.
@@ -127,12 +127,19 @@ def select_data(
     ):
         parts.augmenter.to(make_trainer(config, folder, len(prompts), signals).strategy.root_device)
         explained: list[Augmentation] = []
-        for start in range(0, len(prompts), config.batch_size):
-            signals.check()
-            explained += parts.augmenter.explain(prompts[start : start + config.batch_size])
+
+        def rewritten() -> None:
             if says is not None:
                 text = f"rewritten: {len(explained):,} of {len(prompts):,} prompts"
                 says(Tally(text=text, done=len(explained), total=len(prompts)))
+
+        if says is not None:
+            says(f"{len(prompts):,} prompts: each is rewritten twice, then both texts are rendered and judged")
+        rewritten()
+        for start in range(0, len(prompts), config.batch_size):
+            signals.check()
+            explained += parts.augmenter.explain(prompts[start : start + config.batch_size])
+            rewritten()
         texts = {
             name: {one.prompt.id: one.options[branch] for one in explained for branch in branches if branch in one.options}
             for name, branches in (("refactored", ("refactored", "merged")), ("naive", ("naive",)))

@@ -164,6 +164,35 @@ def test_select_renders_both_and_notes_the_better(tmp_path: Path, config: Path) 
     assert not (tmp_path / "d" / "pairs.jsonl").exists(), "they were those of another margin"
 
 
+def test_select_says_what_it_does_before_the_first_prompt_is_rewritten(
+    tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Though all prompts are one batch."""
+    said: list[str] = []
+    plain = RAPOAugmenter.explain
+
+    def explain(self: RAPOAugmenter, *given: Any) -> Any:
+        said.append(capfd.readouterr().err)
+        return plain(self, *given)
+
+    monkeypatch.setattr(RAPOAugmenter, "explain", explain)
+    arguments = [
+        "data",
+        "select",
+        str(config),
+        "--prompts",
+        str(tmp_path / "prompts.txt"),
+        "--out",
+        str(tmp_path / "d"),
+        "--margin",
+    ]
+    with pytest.raises(SystemExit) as ended:
+        app([*arguments, "0"])
+    assert ended.value.code == 0
+    assert said == ["2 prompts: each is rewritten twice, then both texts are rendered and judged\n"]
+    assert capfd.readouterr().err.startswith("rewritten: 2 of 2 prompts")
+
+
 def test_ties_are_counted_and_no_pair_is_an_error(tmp_path: Path, config: Path) -> None:
     result = call("data", "select", config, "--prompts", tmp_path / "prompts.txt", "--out", tmp_path / "d", "--margin", "1")
     assert result.exit_code == 2
