@@ -17,6 +17,7 @@ import typer
 
 from rapo_lightning.commands.console import Allow, Config, Json, Offline, Out, Quiet, Set, command, end, progress
 from rapo_lightning.commands.data import data_app
+from rapo_lightning.commands.evaluate import evaluate
 from rapo_lightning.commands.export import export
 from rapo_lightning.commands.graph import graph_app
 from rapo_lightning.commands.pairs import pairs
@@ -42,6 +43,7 @@ app.add_typer(data_app, name="data")
 app.command()(rewrite)
 app.command()(pairs)
 app.command()(train)
+app.command()(evaluate)
 app.command()(export)
 
 

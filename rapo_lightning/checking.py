@@ -23,6 +23,11 @@ def check(path: Path, *, overrides: Sequence[str] = (), allow: Sequence[str] = (
         training = check_training(path, overrides, allow)
         check_logger(training.logger, positions)
         return {"kind": "train", "task": training.form.task, "objective": training.objective, "model": training.model}
+    if data.keys() & {"metrics", "own", "input"} and not data.keys() & {"generator", "judges", "rewriter"}:
+        from rapo_lightning.evaluating import check_evaluation
+
+        evaluation = check_evaluation(path, overrides, allow)
+        return {"kind": "evaluate", "metrics": [*evaluation.metrics, *evaluation.own], "judge": evaluation.judge is not None}
     if data.keys() & {"encoder", "language_model"} and not data.keys() & {"generator", "judges", "rewriter"}:
         from rapo_lightning.graph_tools import graph_tools
 

@@ -64,17 +64,20 @@ def _row(trajectory: Trajectory, stop: str | None) -> dict[str, Any]:
 
 
 def _manifest(trajectory: Trajectory, folder: Path) -> Iterable[dict[str, Any]]:
-    """One row a video of the user's own prompt and of the best one: what `evaluate` takes."""
-    user, best = _user(trajectory), trajectory.best
-    for candidate in {c.id: c for c in (user, best) if c}.values():
-        for video in candidate.videos:
+    """One row a video of the user's own prompt and of the best one: what `evaluate` takes.
+
+    Where the user's own is the best, its videos stand for both, so that every prompt has its pair.
+    """
+    for variant, candidate in (("original", _user(trajectory)), ("optimised", trajectory.best)):
+        for index, video in enumerate(candidate.videos if candidate else ()):
             yield {
                 "video": Path(os.path.relpath(video.path, folder.absolute())).as_posix(),
-                "prompt_id": trajectory.prompt.id,
                 "prompt": trajectory.prompt.text,
-                "optimized_prompt": candidate.text,
-                "optimized": candidate is best and candidate is not user,
+                "prompt_id": trajectory.prompt.id,
+                "variant": variant,
+                "prompt_optimised": candidate.text if candidate and variant == "optimised" else None,
                 "seed": video.seed,
+                "index": index,
             }
 
 

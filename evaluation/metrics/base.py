@@ -99,16 +99,25 @@ class VideoMetric(Metric):
             ClipError: it has none.
         """
 
-    def update(self, clip: Clip, record: Record) -> None:
-        """Score one video and keep its row.
+    def scored(self, clip: Clip, record: Record) -> Score:
+        """`score` in full float32 and without gradients, checked.
 
         Raises:
-            ClipError: the video has no score, or one that is not finite; nothing is kept then.
+            ClipError: the video has no score, or one that is not finite.
         """
         with full_float32(), torch.no_grad():
             score = self.score(clip, record)
         if not all(map(math.isfinite, (score.value or 0.0, score.total, score.last))):
             raise ClipError("non_finite", f"{clip.path}: {self.id} is {score.value}")
+        return score
+
+    def update(self, clip: Clip, record: Record) -> None:
+        """Score one video and keep its row.
+
+        Raises:
+            ClipError: as `scored`; nothing is kept then.
+        """
+        score = self.scored(clip, record)
         self.scores[record.index] = score
         row = [record.index, score.value or 0.0, score.total, score.count, score.last]
         self.rows.append(torch.tensor(row, dtype=torch.float64, device=self.device))

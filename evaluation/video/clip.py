@@ -1,9 +1,8 @@
-"""A video as all its frames, decoded once for all metrics, and the record that says what it should show."""
+"""A video as all its frames, decoded once for all metrics."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from evaluation.errors import ClipError
+from evaluation.video.decoding import Limits, decode_into
+from evaluation.video.record import Record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,86 +56,8 @@ class Clip:
         return self._found[key]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One line of the manifest: a video and what it should show.
-
-    Attributes:
-        index: its place in the manifest; sums are taken in this order.
-        video: the file.
-        prompt: the original prompt, never the optimised one: every metric scores against it.
-        prompt_id: what pairs the variants of one prompt; resampling draws prompts.
-        variant: "original", "optimised", or any other name of an arm.
-        prompt_optimised: what the video was made from, for the report.
-        seed: of the video; variants are paired by prompt_id and seed.
-        sample: which of a prompt's videos, from 0 (the manifest's ``index``).
-        dimensions: the metrics that this video is for; empty: every one.
-        auxiliary_info: what a dimension needs beside the prompt, by the dimension's name.
-    """
-
-    index: int
-    video: str = ""
-    prompt: str = ""
-    prompt_id: str = ""
-    variant: str = "original"
-    prompt_optimised: str | None = None
-    seed: int | None = None
-    sample: int = 0
-    dimensions: tuple[str, ...] = ()
-    auxiliary_info: Mapping[str, Any] = field(default_factory=dict)
-
-
-def decode(path: str | Path) -> Clip:
-    """All frames of a video file, as FFmpeg's ``rgb24``: the frames that decord and OpenCV give, bit for bit.
-
-    Raises:
-        ClipError: the file is ``missing``, ``unreadable``, ``empty`` or ``corrupt`` (a decoder error, or fewer frames than the
-            header declares), or has one frame only (``too_short``).
-    """
-    sha256 = _sha256(Path(path))
-    frames, declared, fps = _frames(path)
-    if not frames:
-        raise ClipError("corrupt", f"{path}: holds no frame")
-    if len(frames) < declared:
-        raise ClipError("corrupt", f"{path}: {len(frames)} of {declared} frames can be decoded")
-    if any(frame.shape != frames[0].shape for frame in frames):
-        raise ClipError("corrupt", f"{path}: frames change their size")
-    if not fps > 0:
-        raise ClipError("corrupt", f"{path}: no frame rate")
-    if len(frames) < 2:
-        raise ClipError("too_short", f"{path}: one frame is no video")
-    return Clip(frames_THWC=np.stack(frames), fps=fps, sha256=sha256, path=str(path))
-
-
-def _sha256(path: Path) -> str:
-    """The file's hash, once it is there and not empty."""
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if not file.tell():
-                raise ClipError("empty", f"{path}: the file is empty")
-    except FileNotFoundError as error:
-        raise ClipError("missing", f"{path}: no such file") from error
-    except OSError as error:
-        raise ClipError("unreadable", f"{path}: {error.strerror}") from error
-    return digest
-
-
-def _frames(path: str | Path) -> tuple[list[NDArray[np.uint8]], int, float]:
-    """(frames, how many the header declares or 0, average frames a second or 0)."""
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise ClipError("corrupt", f"{path}: holds no video stream")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            frames: list[NDArray[np.uint8]] = []
-            for frame in container.decode(stream):
-                if frame.is_corrupt:
-                    raise ClipError("corrupt", f"{path}: frame {len(frames)} is damaged")
-                frames.append(np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8))
-            return frames, int(stream.frames), float(stream.average_rate or 0)
-    except (av.FFmpegError, ValueError) as error:
-        raise ClipError("corrupt", f"{path}: {error}") from error
+def decode(path: str | Path, limits: Limits | None = None) -> Clip:
+    """All frames of a video file, decoded in this process; see `decode_into` for errors."""
+    frames: list[NDArray[np.uint8]] = []
+    header = decode_into(path, frames.append, limits or Limits())
+    return Clip(frames_THWC=np.stack(frames), fps=header.fps, sha256=header.sha256, path=str(path))

@@ -56,16 +56,20 @@ def dino(frames_TCHW: Tensor) -> Tensor:
 def musiq(frames_TCHW: Tensor, mode: MusiqMode = "longer") -> Tensor:
     """Frames in 0..1 with a side beyond 512 brought to 512, bilinear on floats.
 
-    ``longer`` looks at the longer side, ``shorter`` at the shorter, ``shorter_centercrop`` then takes the middle 512 x 512, and
-    ``None`` leaves frames as they are.
+    ``longer`` looks at the longer side, ``shorter`` at the shorter, ``shorter_centercrop`` then takes the middle 512 x 512 of
+    what it brought to 512, and ``None`` leaves frames as they are.
     """
     height, width = _sides(frames_TCHW)
     frames = frames_TCHW.float()
     side = max(height, width) if mode == "longer" else min(height, width)
     if mode != "None" and side > 512:
         scale = 512 / side
-        frames = _interpolate(frames, (int(scale * height), int(scale * width)), "bilinear")
-    return (center_crop(frames, 512) if mode == "shorter_centercrop" else frames) / 255
+        height, width = int(scale * height), int(scale * width)
+        frames = _interpolate(frames, (height, width), "bilinear")
+        if mode == "shorter_centercrop":
+            # ``int`` makes 511 of some sides; VBench's crop adds the line that lacks, in black.
+            frames = center_crop(F.pad(frames, (0, max(0, 512 - width), 0, max(0, 512 - height))), 512)
+    return frames / 255
 
 
 def umt(frames_TCHW: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from tests.house.modules import ROOT, imports, module_level_imports, sources
 #: Row by row from the ground; names below ``rapo_lightning``, ``*`` for all of a package.
 ROWS = {
     0: "types errors",
-    1: "protocols records config positions sections sections_train templates weights model_folders prompts video video_codecs",
+    1: "protocols records config positions sections sections_* templates weights model_folders prompts video video_codecs",
     2: """retrieval retrieval.captions retrieval.captions.* retrieval.describe retrieval.exact retrieval.graph
           retrieval.graph_data retrieval.graph_data.* retrieval.growing retrieval.guard retrieval.identity retrieval.index
           retrieval.merging retrieval.phrases retrieval.refiner_styles retrieval.pictures retrieval.pictures.*
@@ -30,7 +30,7 @@ ROWS = {
     5: """class_paths parts defaults settings workflows planning session results run_folder run_log environment
           interruption launching processes terminal terminal_graph terminal_rewrite progress project doctor quickstart
           arms comparison report report_* graphs graph_search graph_tools rewriting training_data training training_parts
-          terminal_train pairing exporting checking training_config""",
+          terminal_train pairing exporting checking training_config evaluating terminal_evaluate""",
     6: "cli rapo_lightning commands commands.*",
 }
 HEAVY = {"torch", "lightning", "diffusers", "transformers", "peft", "wandb", "cv2", "av", "torchvision"}
@@ -103,7 +103,7 @@ def test_the_loop_knows_parts_by_their_protocols_only() -> None:
 
 
 def test_evaluation_stands_alone() -> None:
-    users = "judges.metric shapes.gates quickstart comparison report report_* workflows cli"
+    users = "judges.metric shapes.gates quickstart comparison report report_* evaluating terminal_evaluate commands.evaluate"
     assert [(a, b) for a, b in edges() if is_evaluation(a) and not is_evaluation(b)] == []
     assert [(a, b) for a, b in edges() if is_evaluation(b) and not is_evaluation(a) and not matches(a, users)] == []
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from evaluation.inputs.manifest import read_manifest
 from rapo_lightning import workflows
 from rapo_lightning.checking import check
 from rapo_lightning.errors import InputError, PartError
@@ -52,7 +53,10 @@ def test_what_a_run_leaves(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
         assert (row["rounds"], row["stop"], row["failed"]) == (2, "rounds", False)
     assert (run / "best_prompts.txt").read_text().splitlines() == [row["best"] for row in best]
     manifest = rows(run / "manifest.jsonl")
-    assert len(manifest) == 5 + sum(row["best"] != row["original"] for row in best)
+    assert [row["variant"] for row in manifest] == ["original", "optimised"] * 5
+    assert [row["prompt_optimised"] for row in manifest[1::2]] == [row["best"] for row in best]
+    records = read_manifest(run / "manifest.jsonl").records
+    assert [(record.prompt, Path(record.video).is_file()) for record in records[::2]] == [(text, True) for text in PROMPTS]
     assert all((run / row["video"]).is_file() and not row["video"].startswith("/") for row in manifest)
     assert {row["prompt"] for row in manifest} == set(PROMPTS)
     assert [prompt.text for prompt in read(run / "prompts.jsonl", Prompt)] == PROMPTS

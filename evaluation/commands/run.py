@@ -1,0 +1,200 @@
+"""``python -m evaluation run``: VBench's options where it has them, and this package's own."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evaluation.commands.console import Counter, command, pairs, say
+
+if TYPE_CHECKING:
+    from evaluation.inputs.manifest import Found
+    from evaluation.job import Job
+    from evaluation.run import Done, Plan
+
+__all__ = ["run"]
+
+Modes = "vbench_standard, custom_input"
+
+
+def run(
+    videos_path: Annotated[Path | None, typer.Option("--videos_path", help="A video, or a folder of videos.")] = None,
+    manifest: Annotated[Path | None, typer.Option("--manifest", help="JSON lines, or a run folder that holds one.")] = None,
+    dimension: Annotated[list[str] | None, typer.Option("--dimension", help="Metrics, one after another.")] = None,
+    mode: Annotated[str, typer.Option("--mode", help=f"How videos are named: {Modes}.")] = "vbench_standard",
+    prompt: Annotated[str | None, typer.Option("--prompt", help="Of all videos (custom_input).")] = None,
+    prompt_file: Annotated[Path | None, typer.Option("--prompt_file", help='JSON: {"file name": "prompt"}.')] = None,
+    full_json_dir: Annotated[Path | None, typer.Option("--full_json_dir", help="A list of prompts in VBench's form.")] = None,
+    output_path: Annotated[Path, typer.Option("--output_path", help="Of the results; what is there is not done again.")] = Path(
+        "evaluation_results"
+    ),
+    protocol: Annotated[str, typer.Option("--protocol", help="auto, vbench or vbench_long.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="fp32, or vbench: its float16 on CUDA.")] = "fp32",
+    reduction: Annotated[str, typer.Option("--reduction", help="single or multi: VBench on one GPU or several.")] = "single",
+    imaging_mode: Annotated[
+        str, typer.Option("--imaging_quality_preprocessing_mode", help="longer, shorter, shorter_centercrop or None.")
+    ] = "longer",
+    fixed: Annotated[bool, typer.Option("--fixed", help="Mend VBench's quirks where a metric can; ids end in .fixed.")] = False,
+    weights: Annotated[list[str] | None, typer.Option("--weights", metavar="NAME=PATH", help="Where weights are.")] = None,
+    w_inclip: Annotated[float, typer.Option("--w_inclip", help="VBench-Long.")] = 1.0,
+    w_clip2clip: Annotated[float, typer.Option("--w_clip2clip", help="VBench-Long; needs --mapping_table.")] = 0.0,
+    mapping_table: Annotated[
+        list[str] | None, typer.Option("--mapping_table", metavar="DIMENSION=PATH", help="VBench-Long's tables.")
+    ] = None,
+    clip_length_config: Annotated[Path | None, typer.Option("--clip_length_config", help="VBench-Long's seconds a clip.")] = None,
+    static_filter_flag: Annotated[
+        bool, typer.Option("--static_filter_flag", help="VBench-Long: still clips do not flicker.")
+    ] = False,
+    ngpus: Annotated[int, typer.Option("--ngpus", min=1, help="Processes, each on a GPU of its own.")] = 1,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    allow_proxy: Annotated[bool, typer.Option("--allow-proxy", help="Take suffixed metrics into a total.proxy.")] = False,
+    fill_missing_zero: Annotated[bool, typer.Option("--fill-missing-zero", help="As VBench: what is missing is 0.")] = False,
+    imported: Annotated[list[Path] | None, typer.Option("--import", help="VBench's results, for the totals.")] = None,
+    vbench_compat: Annotated[bool, typer.Option("--vbench-compat", help="Write VBench's own files, too.")] = False,
+    fail_under: Annotated[
+        list[str] | None, typer.Option("--fail-under", metavar="[VARIANT:]METRIC=VALUE", help="End with 4 below it.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be scored, and stop.")] = False,
+) -> None:
+    """Score videos and write scores.csv, summary.json and report.html."""
+    with command():
+        from evaluation.lengths import protocol_of
+        from evaluation.output.gate import check_names, failures, parse_gates
+        from evaluation.output.terminal import summary_text
+        from evaluation.output.vbench import read_values
+        from evaluation.results import write_results
+        from evaluation.run import evaluate, plan
+
+        _check(protocol=protocol, precision=precision, reduction=reduction, imaging_mode=imaging_mode, mode=mode)
+        gates, names = parse_gates(fail_under or ()), _names(dimension or ())
+        long: dict[str, Any] = {
+            "custom": mode == "custom_input",
+            "w_inclip": w_inclip,
+            "w_clip2clip": w_clip2clip,
+            "tables": pairs(mapping_table or (), "--mapping_table"),
+            "static_filter": static_filter_flag,
+        }
+        job = _job(
+            _input(videos_path, manifest, mode, full_json_dir, names, prompt=prompt, prompt_file=prompt_file),
+            names,
+            options={"reduction": reduction, "musiq_mode": imaging_mode, "fixed": fixed},
+            long=long,
+            lengths=clip_length_config,
+            weights=pairs(weights or (), "--weights"),
+            precision=precision,
+            device=device,
+            devices=ngpus,
+        )
+        job = replace(job, protocol=protocol_of(job, protocol))  # type: ignore[arg-type]
+        if dry_run:
+            _tell(plan(job, output_path))
+            return
+        counter = Counter(0)
+        variants = list(dict.fromkeys(record.variant for record in job.records))
+
+        def planned(plan: Plan) -> None:
+            check_names(gates, plan.measures, variants)
+            _tell(plan)
+            counter.total = len(plan.todo)
+
+        done = evaluate(job, output_path, planned=planned, finished=lambda work, errors: counter.add(errors))
+        values = {name: value for file in imported or () for name, value in read_values(file).items()}
+        summary = write_results(
+            done,
+            job,
+            imported={variants[0]: values} if values else None,
+            allow_proxy=allow_proxy,
+            fill_missing_zero=fill_missing_zero,
+        )
+        if vbench_compat:
+            _write_vbench(done, job)
+        print(summary_text(summary, width=shutil.get_terminal_size((80, 24)).columns))
+        print(f"{output_path}: scores.csv, summary.json, report.html")
+        failed = failures(gates, summary)
+        for failure in failed:
+            say(f"not met: {failure.message}")
+        raise typer.Exit(4 if failed else 3 if done.errors or done.missing else 0)
+
+
+def _check(**given: str) -> None:
+    from evaluation.errors import InputError
+
+    known = {
+        "protocol": ("auto", "vbench", "vbench_long"),
+        "precision": ("fp32", "vbench"),
+        "reduction": ("single", "multi"),
+        "imaging_mode": ("longer", "shorter", "shorter_centercrop", "None"),
+        "mode": ("vbench_standard", "custom_input"),
+    }
+    wrong = [f"--{name} {value}: one of {', '.join(known[name])}" for name, value in given.items() if value not in known[name]]
+    if wrong:
+        raise InputError("\n".join(wrong))
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    return tuple(name for text in given for name in text.replace(",", " ").split())
+
+
+def _input(
+    videos: Path | None, manifest: Path | None, mode: str, full_json: Path | None, names: tuple[str, ...], **prompts: Any
+) -> Found:
+    from evaluation.errors import InputError
+    from evaluation.inputs.custom import NEEDS_MORE, read_custom
+    from evaluation.inputs.read import read_input
+
+    if (videos is None) == (manifest is None):
+        raise InputError("give either --videos_path or --manifest")
+    if videos is not None and mode == "custom_input":
+        wrong = [name for name in names if name.partition(".")[0] in NEEDS_MORE]
+        if wrong:
+            raise InputError(f"custom_input has no {', '.join(wrong)}: these need more than a prompt; give a manifest")
+        found = read_custom(videos, **prompts)
+    elif videos is not None:
+        found = read_input(videos, suite="vbench", suite_path=full_json, dimensions=names, **prompts)
+    else:
+        assert manifest is not None
+        found = read_input(manifest, **prompts)
+    for note in found.notes:
+        say(f"evaluation: {note}")
+    return found
+
+
+def _job(
+    found: Found, metrics: tuple[str, ...], *, options: dict[str, Any], long: dict[str, Any], lengths: Path | None, **more: Any
+) -> Job:
+    from evaluation.errors import InputError
+    from evaluation.job import Job, Long
+    from evaluation.options import Options
+    from evaluation.protocol import read_lengths
+
+    if not metrics:
+        raise InputError("--dimension names what to measure; `python -m evaluation metrics` lists what there is")
+    if lengths is not None:
+        long["lengths"] = read_lengths(lengths)
+    return Job(
+        records=found.records, missing=found.missing, metrics=metrics, options=Options(**options), long=Long(**long), **more
+    )
+
+
+def _tell(plan: Plan) -> None:
+    count = sum(len(work.items) for work in plan.todo)
+    say(f"{plan.videos:,} videos, {len(plan.measures)} metrics: {count:,} scores to find, {plan.known:,} are there already")
+    if plan.missing_files:
+        say(f"{len(plan.missing_files):,} files are not there: {', '.join(plan.missing_files[:3])}")
+    for line in plan.licences:
+        say(f"weights {line}")
+
+
+def _write_vbench(done: Done, job: Job) -> None:
+    from evaluation.output.vbench import write_vbench
+
+    for variant in dict.fromkeys(row.variant for row in done.rows):
+        rows = [row for row in done.rows if row.variant == variant]
+        records = [record for record in job.records if record.variant == variant]
+        written = write_vbench(done.folder / "vbench" / variant, rows, records, reduction=job.options.reduction)
+        if written.n_errors:
+            say(f"{written.eval_results}: {written.n_errors} error rows left out")

@@ -1,0 +1,146 @@
+"""Several processes on one evaluation, each with its own device and its own file of findings."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluation import engine
+from evaluation.errors import EvaluationError
+from evaluation.findings import FindingLog
+from evaluation.job import Job
+from evaluation.measures import Measure, build
+from evaluation.work import Work
+
+if TYPE_CHECKING:
+    from evaluation.weights.lookup import Found
+
+__all__ = ["Finished", "run"]
+
+#: Called in the first process for every file: the file and its number of errors.
+Finished = Callable[[Work, int], None]
+
+
+def run(
+    job: Job,
+    measures: Mapping[str, Measure],
+    found: Mapping[str, Found],
+    works: Sequence[Work],
+    folder: Path,
+    *,
+    finished: Finished,
+    stop: Callable[[], bool],
+) -> None:
+    """Score all files and write what was found into the folder; returns early once ``stop()``.
+
+    Raises:
+        EvaluationError: a process died; what it had found is kept.
+    """
+    count = min(job.devices, len(works))
+    if count <= 1:
+        for work, errors in _score(job, measures, found, _until(works, stop), folder, 0):
+            finished(work, errors)
+        return
+    context = multiprocessing.get_context("spawn")
+    todo, done, halt = context.Queue(), context.Queue(), context.Event()
+    for number in range(len(works)):
+        todo.put(number)
+    arguments = (job, measures, found, works, folder, todo, done, halt, max(1, (os.cpu_count() or 1) // count))
+    processes = [context.Process(target=_process, args=(rank, *arguments), daemon=True) for rank in range(count)]
+    for process in processes:
+        process.start()
+    try:
+        _follow(processes, works, done, halt, finished, stop)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+        for channel in (todo, done):
+            channel.cancel_join_thread()
+            channel.close()
+
+
+def _follow(
+    processes: Sequence[Any], works: Sequence[Work], done: Any, halt: Any, finished: Finished, stop: Callable[[], bool]
+) -> None:
+    open_ranks = set(range(len(processes)))
+    while open_ranks:
+        if stop():
+            halt.set()
+        try:
+            kind, rank, value = done.get(timeout=0.2)
+        except queue.Empty:
+            dead = [rank for rank in open_ranks if processes[rank].exitcode not in (None, 0)]
+            if dead:
+                halt.set()
+                code = processes[dead[0]].exitcode
+                raise EvaluationError(f"process {dead[0]} died (exit status {code}); the same command goes on") from None
+            continue
+        if kind == "file":
+            number, errors = value
+            finished(works[number], errors)
+        else:
+            open_ranks.discard(rank)
+            if kind == "error":
+                halt.set()
+                raise EvaluationError(value)
+
+
+def _process(
+    rank: int,
+    job: Job,
+    measures: Mapping[str, Measure],
+    found: Mapping[str, Found],
+    works: Sequence[Work],
+    folder: Path,
+    todo: Any,
+    done: Any,
+    halt: Any,
+    threads: int,
+) -> None:
+    import torch
+
+    torch.set_num_threads(min(threads, torch.get_num_threads()))
+    place = {id(work): number for number, work in enumerate(works)}
+
+    def mine() -> Iterator[Work]:
+        while not halt.is_set():
+            try:
+                yield works[todo.get(timeout=1)]
+            except queue.Empty:
+                return
+
+    try:
+        for work, errors in _score(job, measures, found, mine(), folder, rank):
+            done.put(("file", rank, (place[id(work)], errors)))
+        done.put(("end", rank, None))
+    except EvaluationError as error:
+        done.put(("error", rank, str(error)))
+    except OSError as error:
+        done.put(("error", rank, f"{error.filename or folder}: {error.strerror or error}"))
+    except KeyboardInterrupt:
+        done.put(("end", rank, None))
+
+
+def _score(
+    job: Job, measures: Mapping[str, Measure], found: Mapping[str, Found], works: Iterator[Work], folder: Path, rank: int
+) -> Iterator[tuple[Work, int]]:
+    from evaluation.video.ahead import workers_here
+
+    metrics = build(job, found, engine.device_named(job.device, rank))
+    decoders = max(1, workers_here() // max(1, job.devices))
+    with FindingLog(folder / f"findings-{rank}.jsonl") as log:
+        for work, findings in engine.score(job, measures, metrics, works, decoders=decoders):
+            log.append(findings)
+            yield work, sum(finding.row.status == "error" for finding in findings)
+
+
+def _until(works: Sequence[Work], stop: Callable[[], bool]) -> Iterator[Work]:
+    for work in works:
+        if stop():
+            return
+        yield work

@@ -1,0 +1,44 @@
+"""The files of a job, each with all that is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from evaluation.dimensions import DIMENSIONS
+from evaluation.job import Job
+from evaluation.measures import Measure
+from evaluation.video.record import Record
+
+__all__ = ["Work", "wanted", "works"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One file and what is asked of it: (record, metric's id), each question once."""
+
+    path: str
+    items: tuple[tuple[Record, str], ...]
+
+
+def works(job: Job, by: Mapping[str, Measure]) -> list[Work]:
+    """The files in the manifest's order, each once, with every metric that its lines are for."""
+    asked: dict[str, dict[str, tuple[Record, str]]] = {}
+    for record in job.records:
+        items = asked.setdefault(record.video, {})
+        for name in wanted(record, by):
+            items.setdefault(by[name].asked(record), (record, name))
+    return [Work(path=path, items=tuple(items.values())) for path, items in asked.items() if items]
+
+
+def wanted(record: Record, names: Iterable[str]) -> list[str]:
+    """Those of the metrics that a line is for: all, or where it lists dimensions, those of VBench's that it lists.
+
+    A suffix does not matter, and what is no dimension of VBench's is asked of every video.
+    """
+    listed = {name.partition(".")[0] for name in record.dimensions} | set(record.dimensions)
+    return [
+        name
+        for name in names
+        if not record.dimensions or name in listed or name.partition(".")[0] in listed or name.partition(".")[0] not in DIMENSIONS
+    ]

@@ -1,0 +1,137 @@
+"""The package's own commands, from the command line to the files and exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from evaluation.__main__ import as_vbench_writes
+from evaluation.commands.app import app
+from evaluation.totals import total
+from tests.evaluation.videos import moving, write_mp4
+from tests.house.modules import ROOT
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, as_vbench_writes([str(argument) for argument in arguments]))
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(2):
+        write_mp4(folder / f"a cat-{number}.mp4", moving(4, 64, 64, number))
+    return folder
+
+
+def test_vbench_s_way_of_naming_dimensions() -> None:
+    given = ["run", "--dimension", "a", "b", "--mode", "x", "--dimension=c", "--dimension", "d"]
+    assert as_vbench_writes(given) == ["run", "--dimension", "a,b", "--mode", "x", "--dimension=c", "--dimension", "d"]
+    assert as_vbench_writes(["metrics"]) == ["metrics"]
+
+
+def test_run_writes_everything_and_goes_on(videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    order = ["run", "--videos_path", videos, "--mode", "custom_input", "--dimension", "temporal_flickering", "ssim_adj"]
+    result = call(*order, "--output_path", out, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert "2 videos, 2 metrics: 4 scores to find, 0 are there already" in result.stderr
+    assert "temporal_flickering" in result.stdout
+    rows = list(csv.DictReader((out / "scores.csv").read_text().splitlines()))
+    assert [(row["prompt"], row["metric"], row["status"]) for row in rows] == [
+        ("a cat", metric, "ok") for _ in range(2) for metric in ("temporal_flickering", "ssim_adj")
+    ]
+    assert set(json.loads((out / "summary.json").read_text())["metrics"]) == {"temporal_flickering", "ssim_adj"}
+    assert "flickering" in (out / "report.html").read_text()
+    before = {name: (out / name).read_bytes() for name in ("scores.csv", "summary.json", "manifest.jsonl")}
+    again = call(*order, "--output_path", out, "--device", "cpu")
+    assert "0 scores to find, 4 are there already" in again.stderr
+    assert {name: (out / name).read_bytes() for name in before} == before
+    same = call("run", "--manifest", out / "manifest.jsonl", "--dimension", "ssim_adj", "--output_path", out)
+    assert "0 scores to find, 2 are there already" in same.stderr, "the manifest it wrote finds the same files"
+
+
+def test_gates_errors_and_dry_runs(videos: Path, tmp_path: Path) -> None:
+    order = ["run", "--videos_path", videos, "--mode", "custom_input", "--dimension", "temporal_flickering"]
+    dry = call(*order, "--output_path", tmp_path / "dry", "--dry-run")
+    assert (dry.exit_code, list(tmp_path.iterdir())) == (0, [])
+    met = call(*order, "--output_path", tmp_path / "a", "--fail-under", "temporal_flickering=0.1")
+    failed = call(*order, "--output_path", tmp_path / "a", "--fail-under", "temporal_flickering=0.999")
+    assert (met.exit_code, failed.exit_code) == (0, 4)
+    assert "not met: temporal_flickering" in failed.stderr
+    odd = call(*order, "--output_path", tmp_path / "b", "--fail-under", "temporal_flicker=1")
+    assert odd.exit_code == 2
+    assert "has no metric temporal_flicker" in odd.stderr
+    assert not list((tmp_path / "b").glob("findings*")), "before the first video"
+    (tmp_path / "m.jsonl").write_text(json.dumps({"video": "none.mp4", "prompt": "x"}) + "\n")
+    lost = call("run", "--manifest", tmp_path / "m.jsonl", "--dimension", "temporal_flickering", "--output_path", tmp_path / "c")
+    assert lost.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--dimension", "ssim_adj"], "either --videos_path or --manifest"),
+        (["--videos_path", ".", "--mode", "custom_input", "--dimension", "color"], "custom_input has no color"),
+        (["--videos_path", ".", "--mode", "other", "--dimension", "color"], "--mode other: one of"),
+        (["--videos_path", ".", "--dimension", "colour"], "no prompts for colour"),
+        (["--videos_path", "{videos}", "--mode", "custom_input"], "--dimension names what to measure"),
+        (["--videos_path", "{videos}", "--mode", "custom_input", "--dimension", "ssim"], "did you mean"),
+        (["--manifest", "{videos}", "--dimension", "ssim_adj", "--weights", "raft"], "give NAME=PATH"),
+        (["--videos_path", "{videos}", "--mode", "custom_input", "--dimension", "imaging_quality"], "musiq_spaq_ckpt"),
+        (["--videos_path", "none", "--mode", "custom_input", "--dimension", "ssim_adj"], "no such file or folder"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_in_a_line(videos: Path, tmp_path: Path, arguments: list[str], says: str) -> None:
+    given = [argument.replace("{videos}", str(videos)) for argument in arguments]
+    result = call("run", *given, "--output_path", tmp_path / "out")
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr
+    assert all(line.startswith("evaluation: ") for line in result.stderr.splitlines() if says in line)
+    assert "Traceback" not in result.output
+
+
+def test_compare_total_and_export(videos: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        order = ["run", "--videos_path", videos, "--mode", "custom_input", "--dimension", "temporal_flickering"]
+        assert call(*order, "--output_path", tmp_path / name, "--vbench-compat").exit_code == 0
+    compared = call("compare", f"first={tmp_path / 'a'}", tmp_path / "b", "--out", tmp_path / "c.html")
+    assert compared.exit_code == 0, compared.output
+    assert "first" in compared.stdout
+    assert "first" in (tmp_path / "c.html").read_text()
+    exported = call("export", tmp_path / "a", "--out", tmp_path / "vb")
+    assert exported.exit_code == 0, exported.output
+    (archive,) = (tmp_path / "vb").glob("*.zip")
+    value = json.loads((tmp_path / "a/summary.json").read_text())["metrics"]["temporal_flickering"]["value"]
+    for source in (archive, tmp_path / "a", next((tmp_path / "a/vbench").rglob("*_eval_results.json"))):
+        told = json.loads(call("total", source, "--fill-missing-zero", "--json").stdout)
+        assert len(told["missing"]) == 15
+        expected = total({"temporal_flickering": value}, fill_missing_zero=True)
+        assert (told["quality"], told["total"]) == (pytest.approx(expected.quality), pytest.approx(expected.total))
+    assert call("total", tmp_path / "none.json").exit_code == 2
+    assert call("export", tmp_path / "a", "--out", tmp_path / "x", "--variant", "best").exit_code == 2
+
+
+def test_lists(tmp_path: Path) -> None:
+    metrics = {row["metric"]: row for row in json.loads(call("metrics", "--json").stdout)}
+    assert metrics["temporal_flickering"]["runs_here"] is True
+    assert "dino_vitbase16_pretrain.pth" in metrics["subject_consistency"]["lacks"][0]
+    assert "- subject_consistency" in call("metrics").stdout
+    result = call("prompts", "vbench", "--out", tmp_path / "p.jsonl")
+    assert "946 prompts" in result.stdout
+    assert json.loads((tmp_path / "p.jsonl").read_text().splitlines()[0])["dimension"] == ["temporal_flickering"]
+    assert call("prompts", "evalcrafter").exit_code == 2
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from evaluation.__main__ import main; sys.argv = ['x', 'run', '--help']\n"
+    code += "try: main()\nexcept SystemExit: pass\nprint(sorted({'torch', 'transformers', 'cv2', 'av'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "--imaging_quality_preprocessing_mode" in done.stdout
