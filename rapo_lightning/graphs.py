@@ -210,6 +210,8 @@ def _grow(
     began = time.perf_counter()
     added = growing.add(folder, usable(), encoder, listen=told, pause=signals.check)
     skipped.flush()
+    if limit is None:
+        skipped.settle(file.name)
     if not added.captions and not added.duplicates:
         raise InputError(f"{file.name}: no caption can be used: {_worst(skipped)}")
     seconds = time.perf_counter() - began

@@ -77,6 +77,7 @@ def test_captions_that_the_model_failed_on_are(tmp_path: Path, tools: Path) -> N
     )
     assert call("graph", "add", tmp_path / "g", tmp_path / "c.txt", "--config", tools, "--set", answers).exit_code == 0
     assert load_graph(tmp_path / "g").captions == 2
+    assert not (tmp_path / "g" / "skipped.jsonl").exists(), "what failed then is there now"
 
 
 @pytest.fixture

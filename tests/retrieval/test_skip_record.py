@@ -35,6 +35,25 @@ def test_rows_are_written_once_and_counted_every_time(tmp_path: Path, monkeypatc
     assert list(records.read(path, Skipped)) == [*ROWS, *other], "another reason or place is another row"
 
 
+def test_failures_that_are_over_are_forgotten(tmp_path: Path) -> None:
+    """Of the file that was read, once it was read whole; those of other files and what is wrong with a row itself stay."""
+    path = tmp_path / "skipped.jsonl"
+    failed = [Skipped(place=place, reason="no answer", failed=True) for place in ("a.csv:7", "a.csv:8", "b.csv:7", "a.csv2:7")]
+    noted(path, [*ROWS, *failed])
+    with path.open("ab") as file:
+        file.write(b"[]\n")
+    record = noted(path, [*ROWS, failed[1]])
+    record.settle("a.csv")
+    lines = path.read_text().splitlines()
+    assert lines == [*map(records.encode, [*ROWS, *failed[1:]]), "[]"]
+    noted(path, [failed[0]])
+    assert path.read_text().splitlines() == [*lines, records.encode(failed[0])]
+    only = tmp_path / "only.jsonl"
+    noted(only, failed[:1])
+    noted(only, []).settle("a.csv")
+    assert not only.exists()
+
+
 def test_nothing_skipped_is_no_record(tmp_path: Path) -> None:
     assert noted(tmp_path / "skipped.jsonl", []).first is None
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from rapo_lightning import records
 from rapo_lightning.retrieval.captions.rows import Skipped
@@ -34,6 +34,7 @@ class SkipRecord:
         self._path = path
         self._waiting: list[Skipped] = []
         self._known: set[int] | None = None
+        self._failed: set[tuple[str, str]] = set()
         self.reasons: Counter[str] = Counter()
         self.failed = 0
         self.first: Skipped | None = None
@@ -43,6 +44,8 @@ class SkipRecord:
         self.first = self.first or row
         self.reasons[row.reason] += 1
         self.failed += row.failed
+        if row.failed:
+            self._failed.add((row.place, row.reason))
         self._waiting.append(row)
         if len(self._waiting) >= _WAITING:
             self.flush()
@@ -59,12 +62,36 @@ class SkipRecord:
         if fresh:
             records.append(self._path, *fresh)
 
+    def settle(self, name: str) -> None:
+        """Call when the file ``name`` was read to its end: rows of it that a model failed on before, but not now, are over."""
+        self.flush()
+        lines = self._path.read_bytes().splitlines(keepends=True) if self._path.is_file() else []
+        rows = ((line, _row(line)) for line in lines)
+        kept = [line for line, row in rows if row is None or not self._is_over(row, name)]
+        if not kept:
+            self._path.unlink(missing_ok=True)
+        elif len(kept) < len(lines):
+            records.write_text_atomic(self._path, b"".join(kept).decode("utf-8", "replace"))
+        self._known = None
+
+    def _is_over(self, row: dict[str, Any], name: str) -> bool:
+        place = str(row["place"])
+        return row.get("failed") is True and place.startswith(f"{name}:") and (place, row["reason"]) not in self._failed
+
 
 def _written(path: Path) -> Iterator[int]:
     """A number for each row of a record; lines that say no place and reason are passed over."""
     if path.is_file():
         with path.open("rb") as file:
             for line in file:
-                with suppress(ValueError, TypeError, KeyError):
-                    row = records.parse_json(line)
+                if (row := _row(line)) is not None:
                     yield hash((row["place"], row["reason"]))
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """A line's values; None when it says no place and reason."""
+    with suppress(ValueError):
+        row = records.parse_json(line)
+        if isinstance(row, dict) and {"place", "reason"} <= row.keys():
+            return row
+    return None
