@@ -18,8 +18,11 @@ from evaluation.errors import WeightsError
 if TYPE_CHECKING:
     from evaluation.backbones.clip import AestheticHead, OpenAIClip
     from evaluation.backbones.dino import Dino
+    from evaluation.backbones.interpolate import Amt
+    from evaluation.backbones.lpips import Lpips
     from evaluation.backbones.musiq import Musiq
     from evaluation.backbones.raft import Raft
+    from evaluation.backbones.siglip2 import Siglip2
     from evaluation.backbones.umt import Umt
     from evaluation.backbones.viclip import ViClip
     from evaluation.weights.lookup import Found
@@ -114,3 +117,24 @@ class Towers:
         from evaluation.backbones.raft import Raft
 
         return Raft(self.path("raft", "raft_things"), device=self.device)
+
+    @cached_property
+    def amt_s(self) -> Amt:
+        """AMT-S, the user's own clone and weights."""
+        from evaluation.backbones.interpolate import Amt
+
+        return Amt(self.path("amt_s"), self.path("amt_code"), device=self.device)
+
+    @cached_property
+    def siglip2(self) -> Siglip2:
+        """SigLIP 2, both towers."""
+        from evaluation.backbones.siglip2 import Siglip2
+
+        return Siglip2(self.path("siglip2"), device=self.device)
+
+    @cached_property
+    def lpips(self) -> Lpips:
+        """LPIPS on AlexNet."""
+        from evaluation.backbones.lpips import Lpips
+
+        return Lpips(self.path("alexnet"), device=self.device)

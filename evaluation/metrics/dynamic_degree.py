@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Self, final
 
-from torch import Tensor
-
-from evaluation.backbones.raft import SMALLEST_SIDE, Flow, flow_batch, flow_frames
+from evaluation.backbones.raft import Flow
 from evaluation.errors import ClipError
 from evaluation.metrics.base import Score, VideoMetric
+from evaluation.metrics.flows import PAIRS, motion, require_sides
 from evaluation.options import Options
 from evaluation.towers import Towers
 from evaluation.video.clip import Clip, Record
 from evaluation.video.sampling import spaced
 
-__all__ = ["DynamicDegree", "Motion", "fast_part", "moves"]
+__all__ = ["DynamicDegree", "Motion", "moves"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,24 +35,21 @@ class Motion:
         return cls(threshold=6.0 * min(height, width) / 256.0, hits=round(4 * frames / 16))
 
 
-def fast_part(flow_B2HW: Tensor) -> Tensor:
-    """The mean length of the longest 5 % of the vectors, in pixels: (B,)."""
-    lengths = flow_B2HW.square().sum(1).sqrt().flatten(1)
-    return lengths.topk(max(1, int(lengths.shape[1] * 0.05)), dim=1).values.mean(1)
-
-
-def moves(speeds: list[float], motion: Motion) -> bool | None:
+def moves(speeds: list[float], rule: Motion) -> bool | None:
     """Whether the pairs so far decide that the video moves; None while they do not. Asked after at least one pair."""
-    return True if speeds and sum(speed > motion.threshold for speed in speeds) >= motion.hits else None
+    return True if speeds and sum(speed > rule.threshold for speed in speeds) >= rule.hits else None
 
 
 @final
 class DynamicDegree(VideoMetric):
-    """1 where a video moves, else 0; stops at the pair that decides. Source: VBench, dynamic_degree.py:42-93."""
+    """1 where a video moves, else 0; stops at the pair that decides, and shares the flow with flow_stats.
+
+    Source: VBench, dynamic_degree.py:42-93.
+    """
 
     id = "dynamic_degree"
 
-    def __init__(self, backbone: Flow, *, reduction: Literal["single", "multi"] = "single", batch: int = 8) -> None:
+    def __init__(self, backbone: Flow, *, reduction: Literal["single", "multi"] = "single", batch: int = PAIRS) -> None:
         super().__init__(reduction=reduction)
         self.backbone = backbone
         self.batch = batch
@@ -61,30 +57,23 @@ class DynamicDegree(VideoMetric):
     @classmethod
     def build(cls, towers: Towers, options: Options) -> Self:
         """On the evaluation's RAFT."""
-        return cls(towers.raft, reduction=options.reduction, batch=options.batch or 8)
+        return cls(towers.raft, reduction=options.reduction, batch=options.batch or PAIRS)
 
     def score(self, clip: Clip, record: Record) -> Score:
         """0 or 1, the speeds that were looked at, and whether the rule had anything to decide."""
-        _, height, width, _ = clip.frames_THWC.shape
-        if min(height, width) < SMALLEST_SIDE:
-            raise ClipError("too_small", f"{clip.path}: {width}x{height}; optical flow needs sides of {SMALLEST_SIDE} pixels")
-        chosen = clip.frames_TCHW[spaced(clip.fps, len(clip.frames_THWC))]
-        if len(chosen) < 2:
+        height, width = require_sides(clip)
+        count = len(spaced(clip.fps, len(clip.frames_THWC)))
+        if count < 2:
             raise ClipError("too_short", f"{clip.path}: one frame at eight a second")
-        motion = Motion.of(len(chosen), height, width)
+        rule = Motion.of(count, height, width)
         speeds: list[float] = []
-        step = flow_batch(height, width, self.batch)
-        for start in range(0, len(chosen) - 1, step):
-            frames = flow_frames(chosen[start : start + step + 1].to(self.backbone.device))
-            for speed in fast_part(self.backbone.flow(frames[:-1], frames[1:])).tolist():
-                speeds.append(speed)
-                if not speed < float("inf"):
-                    raise ClipError("non_finite", f"{clip.path}: the optical flow is not finite")
-                if moves(speeds, motion):
-                    return _score(True, speeds, motion)
-        return _score(False, speeds, motion)
+        for pair in motion(clip, self.backbone, self.batch):
+            speeds.append(pair.fast)
+            if moves(speeds, rule):
+                return _score(True, speeds, rule)
+        return _score(False, speeds, rule)
 
 
-def _score(dynamic: bool, speeds: list[float], motion: Motion) -> Score:
-    details = {"speeds": speeds, "threshold": motion.threshold, "hits": motion.hits, "degenerate": motion.hits == 0}
+def _score(dynamic: bool, speeds: list[float], rule: Motion) -> Score:
+    details = {"speeds": speeds, "threshold": rule.threshold, "hits": rule.hits, "degenerate": rule.hits == 0}
     return Score.of_video(float(dynamic), details)
