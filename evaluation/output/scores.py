@@ -28,7 +28,7 @@ _BLOCK = 2**22
 
 
 def ordered(rows: Iterable[Row]) -> list[Row]:
-    """The rows in the manifest's order, those of a video by metric, so that nothing depends on the order in which processes found them.
+    """The rows in the manifest's order, those of a video by metric: nothing depends on the order in which they were found.
 
     Raises:
         InputError: a metric has two rows for one video, or a value that is not finite.
@@ -54,10 +54,11 @@ def variant_names(rows: Iterable[Row], header: Header) -> list[str]:
 
 
 def by_metric(rows: Iterable[Row], metrics: Iterable[str]) -> dict[str, list[Row]]:
-    """The rows of each metric; none for a metric without."""
+    """The rows of each of these metrics; none for a metric without."""
     groups: dict[str, list[Row]] = {name: [] for name in metrics}
     for row in rows:
-        groups[row.metric].append(row)
+        if row.metric in groups:
+            groups[row.metric].append(row)
     return groups
 
 
