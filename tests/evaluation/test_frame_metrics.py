@@ -145,7 +145,7 @@ def siglip_text(ids: list[int], state: reference.State) -> Tensor:
 def siglip_image(frame: np.ndarray, state: reference.State) -> Tensor:
     at, head = "vision_model", "vision_model.head"
     height, width = frame.shape[:2]
-    small = np.einsum("rh,cw,hwk->krc", smooth(height, 32), smooth(width, 32), frame.astype(np.float64)) / 127.5 - 1
+    small = (smooth(height, 32) @ frame.astype(np.float64).transpose(2, 0, 1) @ smooth(width, 32).T) / 127.5 - 1
     x = reference.patches(torch.from_numpy(small), state, f"{at}.embeddings.patch_embedding")
     x = x + state[f"{at}.embeddings.position_embedding.weight"].double()
     x = reference.encoder(x, state, f"{at}.encoder.layers", reference.CLIP_NAMES, 2, 1e-6, gelu)
