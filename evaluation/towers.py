@@ -16,15 +16,20 @@ import torch
 from evaluation.errors import WeightsError
 
 if TYPE_CHECKING:
+    from evaluation.backbones.blip import Blip
     from evaluation.backbones.clip import AestheticHead, OpenAIClip
     from evaluation.backbones.dino import Dino
+    from evaluation.backbones.florence2 import Florence2
+    from evaluation.backbones.grounding_dino import GroundingDino
     from evaluation.backbones.interpolate import Amt
     from evaluation.backbones.lpips import Lpips
     from evaluation.backbones.musiq import Musiq
+    from evaluation.backbones.owlv2 import Owlv2
     from evaluation.backbones.raft import Raft
     from evaluation.backbones.siglip2 import Siglip2
     from evaluation.backbones.umt import Umt
     from evaluation.backbones.viclip import ViClip
+    from evaluation.backbones.videomae import VideoMae
     from evaluation.weights.lookup import Found
 
 __all__ = ["Towers"]
@@ -138,3 +143,38 @@ class Towers:
         from evaluation.backbones.lpips import Lpips
 
         return Lpips(self.path("alexnet"), device=self.device)
+
+    @cached_property
+    def florence2(self) -> Florence2:
+        """Florence-2: objects, regions in words and captions."""
+        from evaluation.backbones.florence2 import Florence2
+
+        return Florence2(self.path("florence2"), device=self.device)
+
+    @cached_property
+    def grounding_dino(self) -> GroundingDino:
+        """Grounding DINO."""
+        from evaluation.backbones.grounding_dino import GroundingDino
+
+        return GroundingDino(self.path("grounding_dino"), device=self.device)
+
+    @cached_property
+    def owlv2(self) -> Owlv2:
+        """OWLv2."""
+        from evaluation.backbones.owlv2 import Owlv2
+
+        return Owlv2(self.path("owlv2"), device=self.device)
+
+    @cached_property
+    def blip(self) -> Blip:
+        """BLIP, which writes captions."""
+        from evaluation.backbones.blip import Blip
+
+        return Blip(self.path("blip"), device=self.device)
+
+    @cached_property
+    def videomae(self) -> VideoMae:
+        """VideoMAE on Kinetics-400."""
+        from evaluation.backbones.videomae import VideoMae
+
+        return VideoMae(self.path("videomae_k400"), device=self.device)

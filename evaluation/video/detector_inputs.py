@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evaluation.video.resize import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
-from evaluation.video.sizes import center_crop, short_side
+from evaluation.video.sizes import short_side
 
 __all__ = ["blip", "det", "det_cv2", "florence2", "grounding_dino", "owlv2", "videomae"]
 
@@ -66,10 +66,11 @@ def owlv2(frames_TCHW: Tensor, side: int) -> Tensor:
 
 
 def videomae(frames_TCHW: Tensor, side: int) -> Tensor:
-    """Short side ``side``, bilinear; the middle side x side; ImageNet's mean and deviation."""
-    height, width = frames_TCHW.shape[-2:]
-    resized = _pillow(frames_TCHW, short_side(height, width, side), "BILINEAR")
-    return _normalise(center_crop(resized, side), IMAGENET_MEAN, IMAGENET_STD)
+    """Short side ``side``, bilinear; the middle side x side, offsets rounded down; ImageNet's mean and deviation."""
+    height, width = short_side(frames_TCHW.shape[-2], frames_TCHW.shape[-1], side)
+    top, left = (height - side) // 2, (width - side) // 2
+    resized = _pillow(frames_TCHW, (height, width), "BILINEAR")[..., top : top + side, left : left + side]
+    return _normalise(resized, IMAGENET_MEAN, IMAGENET_STD)
 
 
 def _det_size(frames_TCHW: Tensor) -> tuple[int, int] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evaluation.weights import temporal
+from evaluation.weights import proxies, temporal
 from evaluation.weights.entry import Weights
 
 __all__ = ["WEIGHTS", "Weights"]
@@ -86,6 +86,7 @@ WEIGHTS = {
             source="https://github.com/princeton-vl/RAFT",
             vbench="raft_model/models/raft-things.pth",
         ),
+        *proxies.ENTRIES,
         *temporal.ENTRIES,
     )
 }
