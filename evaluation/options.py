@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from evaluation.judge.base import Judge
 
 __all__ = ["Options"]
 
@@ -18,9 +21,11 @@ class Options:
         musiq_mode: how imaging_quality resizes.
         batch: frames that a backbone takes at once, if memory allows no more; None: each metric's own.
         fixed: mend VBench's quirks where a metric knows how; its id then ends in ``.fixed``.
+        judge: whom judged metrics ask; they are refused without.
     """
 
     reduction: Literal["single", "multi"] = "single"
     musiq_mode: Literal["longer", "shorter", "shorter_centercrop", "None"] = "longer"
     batch: int | None = None
     fixed: bool = False
+    judge: Judge | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from evaluation.catalog import proxies, temporal, vbench
+from evaluation.catalog import judged, proxies, temporal, vbench
 from evaluation.catalog.entry import Entry
 from evaluation.errors import EvaluationError
 
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["CATALOG", "entry", "load"]
 
-CATALOG: dict[str, Entry] = {item.id: item for item in (*vbench.ENTRIES, *temporal.ENTRIES, *proxies.ENTRIES)}
+CATALOG: dict[str, Entry] = {
+    item.id: item
+    for item in (
+        *vbench.ENTRIES,
+        *temporal.ENTRIES,
+        *proxies.ENTRIES,
+        *judged.ENTRIES,
+    )
+}
 
 
 def entry(name: str) -> Entry:

@@ -19,6 +19,7 @@ class Weights:
         hub: repository on the Hugging Face hub, if it is there.
         hub_file: the file within that repository; None: the repository is a model folder.
         vbench: path within VBench's cache, if VBench's file can be read.
+        bundled: the file within this package, which comes last.
         code: a folder of its authors' Python code, which runs: it is taken only where ``--weights`` names it, never looked for.
     """
 
@@ -29,4 +30,5 @@ class Weights:
     hub: str | None = None
     hub_file: str | None = None
     vbench: str | None = None
+    bundled: str | None = None
     code: bool = False

@@ -63,9 +63,10 @@ def model_folder(
     *,
     state: tuple[Any, dict[str, Tensor]] | None = None,
     left_out: Sequence[str] = (),
+    dtype: torch.dtype = torch.float32,
     **arguments: Any,
 ) -> Any:
-    """A transformers model of a local folder in float32; ``left_out`` are patterns of keys that the class does not need.
+    """A transformers model of a local folder in ``dtype``; ``left_out`` are patterns of keys that the class does not need.
 
     ``state`` is a configuration and tensors, named as on the hub, that take the place of what is in the folder.
 
@@ -76,7 +77,7 @@ def model_folder(
         source = {"config": state[0], "state_dict": state[1]} if state else {"local_files_only": True}
         with _quiet():
             model, report = model_class.from_pretrained(
-                None if state else str(folder), output_loading_info=True, dtype=torch.float32, **source, **arguments
+                None if state else str(folder), output_loading_info=True, dtype=dtype, **source, **arguments
             )
     except (OSError, RuntimeError, ValueError) as error:
         raise WeightsError(f"{folder}: no model folder: {str(error).splitlines()[0]}") from error

@@ -112,6 +112,8 @@ def _places(weights: Weights) -> list[tuple[Path, str | None]]:
     if weights.vbench:
         cache = os.environ.get("VBENCH_CACHE_DIR") or Path.home() / ".cache" / "vbench"
         places.append((Path(cache) / weights.vbench, None))
+    if weights.bundled:
+        places.append((Path(__file__).parents[1] / weights.bundled, None))
     return list(dict.fromkeys(places))
 
 

@@ -72,6 +72,7 @@ WEIGHTS = {
             licence="Apache-2.0",
             source="https://github.com/Vchitect/VBench/blob/master/vbench/third_party/umt/kinetics_400_categories.txt",
             vbench="umt_model/kinetics_400_categories.txt",
+            bundled="suites/data/kinetics_400_categories.txt",
         ),
         Weights(
             name="raft",
