@@ -30,13 +30,13 @@ from evaluation.metrics.scene import SceneBlip
 from evaluation.options import Options
 from evaluation.towers import Towers
 from evaluation.video import detector_inputs
-from evaluation.video.clip import Record
+from evaluation.video.clip import Clip, Record
 from evaluation.weights.lookup import find
 from tests.evaluation import tiny_detectors
 from tests.evaluation.videos import clip_of
 
 ACTIONS = ["riding a bike", "abseiling", "Yoga", "zumba", "juggling balls", "archery", "dancing ballet"]
-FRAMES = torch.cat([clip_of(2, 41, 71, seed).frames_TCHW[:1] for seed in range(5)])
+FRAMES = torch.cat([clip_of(2, 41, 71, seed).frames_TCHW[:1] for seed in range(4)])
 TASKS = {"<OD>": "Locate the objects with category name in the image.",
          "<DENSE_REGION_CAPTION>": "Locate the objects in the image, with their descriptions.",
          "<DETAILED_CAPTION>": "Describe in detail what is shown in the image."}  # fmt: skip
@@ -100,13 +100,11 @@ def ascii_only(text: str) -> str:
 
 def test_florence2_against_the_hub(folders: dict[str, Path]) -> None:
     backbone = Florence2(folders["florence2"])
-    for protocol in (Detector, RegionCaptioner, Captioner):
-        assert isinstance(backbone, protocol)
+    assert all(isinstance(backbone, protocol) for protocol in (Detector, RegionCaptioner, Captioner))
     objects = florence_by_hub(folders["florence2"], "<OD>")
     found = backbone.detect(FRAMES.float())
     assert [[(ascii_only(item.label), item.box) for item in frame if ascii_only(item.label)] for frame in found] == objects
     assert all(objects)
-    assert objects[0] != objects[1]
     parts = florence_by_hub(folders["florence2"], "<DENSE_REGION_CAPTION>")
     described = backbone.describe(FRAMES.float())
     named = [[(ascii_only(item.caption), item.box) for item in frame] for frame in described]
@@ -116,9 +114,7 @@ def test_florence2_against_the_hub(folders: dict[str, Path]) -> None:
             overlaps = [iou(region.box, item.box) for item in seen]
             best = max(overlaps)
             assert region.label == (seen[overlaps.index(best)].label if best >= 0.5 else "")
-    labels = [region.label for frame in described for region in frame]
-    assert "" in labels
-    assert any(labels)
+    assert {region.label == "" for frame in described for region in frame} == {True, False}
     texts = backbone.caption(FRAMES)
     assert texts == florence_by_hub(folders["florence2"], "<DETAILED_CAPTION>")
     assert len(set(texts)) > 1
@@ -305,26 +301,31 @@ def towers(folders: dict[str, Path]) -> Towers:
     return Towers(find(folders, folders))
 
 
+@pytest.fixture(scope="module")
+def clips() -> dict[int, Clip]:
+    """One video twice, by the size of batches in which it is looked at; what is found of it is kept."""
+    return {batch: clip_of(5, 41, 71, 2) for batch in (8, 16)}
+
+
 @pytest.mark.parametrize("name", [entry.id for entry in proxies.ENTRIES])
-def test_every_proxy_runs_from_the_catalogue_in_batches_of_any_size(towers: Towers, name: str) -> None:
+def test_every_proxy_runs_from_the_catalogue_in_batches_of_any_size(towers: Towers, clips: dict[int, Clip], name: str) -> None:
     assert set(CATALOG[name].weights) <= towers.found.keys()
     auxiliary = {"object_class": {"object": "cat"}, "multiple_objects": {"object": "cat and dog"}, "color": {"color": "red"},
                  "spatial_relationship": {"object_a": "cat", "object_b": "dog", "relationship": "on the left of"},
                  "scene": {"scene": "alley"}}  # fmt: skip
     record = Record(index=0, prompt="a red person is riding a bike", auxiliary_info=auxiliary)
     scores, seen = [], []
-    for batch in (8, 16):
+    for batch, clip in clips.items():
         fixed = batch == 16 and name.startswith("scene")
         metric: Any = load(name).build(towers, Options(batch=batch, fixed=fixed))
         assert metric.id == name + ".fixed" * fixed
         assert not metric.exact
         assert metric.provenance == dict(getattr(metric.backbone, "settings", {}))
-        clip = clip_of(5, 41, 71, 2)
         metric.update(clip, record)
         scores.append(metric.scores[0])
         seen.append(list(clip._found.values()))
     assert (scores[0].value, scores[0].total, scores[0].count) == (scores[1].value, scores[1].total, scores[1].count)
-    for few, many in zip(seen[0], seen[1]):
+    for few, many in zip(*seen):
         assert len(few) == len(many) == 16
         for one, other in zip(few, many):
             if isinstance(one, str):
@@ -395,6 +396,5 @@ def test_foreign_folders_are_refused(folders: dict[str, Path], tmp_path: Path) -
     with pytest.raises(WeightsError, match="does not name the labels"):
         VideoMae(tiny_detectors.videomae_folder(tmp_path / "unnamed", [f"LABEL_{n}" for n in range(7)])).labels  # noqa: B018
     for labels in (("",), ("a b " * 20,)):
-        with pytest.raises(ClipError) as caught:
+        with pytest.raises(ClipError, match="names no object|reads 32"):
             GroundingDino(folders["grounding_dino"]).detect(FRAMES[:1].float(), labels)
-        assert caught.value.code == "no_prompt"
