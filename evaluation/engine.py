@@ -5,6 +5,7 @@ A process takes its files from a common queue; what it finds does not depend on 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -83,7 +84,7 @@ def _finding(job: Job, measure: Measure, metric: VideoMetric, clip: Clip | ClipE
 
 
 def _row(job: Job, measure: Measure, metric: VideoMetric, record: Record) -> Row:
-    low, high = metric.range
+    low, high = (end if math.isfinite(end) else None for end in metric.range)
     return Row(
         position=record.index,
         video_path=record.video,

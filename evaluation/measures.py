@@ -50,6 +50,14 @@ class Measure:
         """Its frame policy."""
         return str(self.settings.get("frames") or (self.entry.frames if self.entry else "all"))
 
+    @property
+    def dimension(self) -> str | None:
+        """The benchmark's dimension that it measures; None: it is no benchmark's."""
+        if self.entry and self.entry.dimension:
+            return self.entry.dimension
+        name = self.id.partition(".")[0]
+        return name if name in DIMENSIONS else None
+
     def dtype(self, precision: Precision) -> str:
         """What its backbone computes in."""
         return "float16" if precision == "vbench" and "clip_" in self.backbone else "float32"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +43,11 @@ def run(
     """
     count = min(job.devices, len(works))
     if count <= 1:
-        for work, errors in _score(job, measures, found, _until(works, stop), folder, 0):
-            finished(work, errors)
+        with closing(_score(job, measures, found, iter(works), folder, 0)) as scored:
+            for work, errors in scored:
+                finished(work, errors)
+                if stop():
+                    return
         return
     context = multiprocessing.get_context("spawn")
     todo, done, halt = context.Queue(), context.Queue(), context.Event()
@@ -115,8 +119,11 @@ def _process(
                 return
 
     try:
-        for work, errors in _score(job, measures, found, mine(), folder, rank):
-            done.put(("file", rank, (place[id(work)], errors)))
+        with closing(_score(job, measures, found, mine(), folder, rank)) as scored:
+            for work, errors in scored:
+                done.put(("file", rank, (place[id(work)], errors)))
+                if halt.is_set():
+                    break
         done.put(("end", rank, None))
     except EvaluationError as error:
         done.put(("error", rank, str(error)))
@@ -128,7 +135,7 @@ def _process(
 
 def _score(
     job: Job, measures: Mapping[str, Measure], found: Mapping[str, Found], works: Iterator[Work], folder: Path, rank: int
-) -> Iterator[tuple[Work, int]]:
+) -> Generator[tuple[Work, int], None, None]:
     from evaluation.video.ahead import workers_here
 
     metrics = build(job, found, engine.device_named(job.device, rank))
@@ -137,10 +144,3 @@ def _score(
         for work, findings in engine.score(job, measures, metrics, works, decoders=decoders):
             log.append(findings)
             yield work, sum(finding.row.status == "error" for finding in findings)
-
-
-def _until(works: Sequence[Work], stop: Callable[[], bool]) -> Iterator[Work]:
-    for work in works:
-        if stop():
-            return
-        yield work

@@ -60,7 +60,7 @@ def is_static(clip: Clip, backbone: Flow, batch: int = PAIRS) -> bool:
     import torch
 
     last = len(clip.frames_THWC) - 1
-    rule = Stillness.of(last + 1, *require_sides(clip))
+    rule = Stillness.of(last + 1, *require_sides(clip, backbone))
     speeds: list[float] = []
     with full_float32(), torch.no_grad():
         for flow, _ in flows_between(clip, [(number, number + 1) for number in range(last)], backbone, batch):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from evaluation.backbones.blip import Blip
     from evaluation.backbones.clip import AestheticHead, OpenAIClip
     from evaluation.backbones.dino import Dino
+    from evaluation.backbones.dis import DisFlow
     from evaluation.backbones.florence2 import Florence2
     from evaluation.backbones.grounding_dino import GroundingDino
     from evaluation.backbones.interpolate import Amt
@@ -115,6 +116,13 @@ class Towers:
         from evaluation.backbones.umt import Umt
 
         return Umt(self.path("umt_l16"), self.path("k400_labels"), device=self.device)
+
+    @cached_property
+    def dis(self) -> DisFlow:
+        """Optical flow without weights."""
+        from evaluation.backbones.dis import DisFlow
+
+        return DisFlow()
 
     @cached_property
     def raft(self) -> Raft:

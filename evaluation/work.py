@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evaluation.dimensions import DIMENSIONS
 from evaluation.job import Job
 from evaluation.measures import Measure
 from evaluation.video.record import Record
@@ -31,14 +30,16 @@ def works(job: Job, by: Mapping[str, Measure]) -> list[Work]:
     return [Work(path=path, items=tuple(items.values())) for path, items in asked.items() if items]
 
 
-def wanted(record: Record, names: Iterable[str]) -> list[str]:
-    """Those of the metrics that a line is for: all, or where it lists dimensions, those of VBench's that it lists.
+def wanted(record: Record, by: Mapping[str, Measure]) -> list[str]:
+    """Those of the metrics that a line is for: all, or where it lists dimensions, of benchmarks' metrics those that it lists.
 
-    A suffix does not matter, and what is no dimension of VBench's is asked of every video.
+    A suffix does not matter, nor upper and lower case; what is no benchmark's metric is asked of every video.
     """
-    listed = {name.partition(".")[0] for name in record.dimensions} | set(record.dimensions)
-    return [
-        name
-        for name in names
-        if not record.dimensions or name in listed or name.partition(".")[0] in listed or name.partition(".")[0] not in DIMENSIONS
-    ]
+    if not record.dimensions:
+        return list(by)
+    listed = {_plain(name) for name in record.dimensions}
+    return [name for name, measure in by.items() if measure.dimension is None or _plain(measure.dimension) in listed]
+
+
+def _plain(dimension: str) -> str:
+    return dimension.partition(".")[0].casefold().replace(" ", "_")

@@ -51,10 +51,29 @@ def findings() -> list[Finding]:
     found += [_optional(name, says) for name, says in _OPTIONAL.items()]
     found.append(_device())
     found += [_weights(name) for name in _SHAPES]
+    found += _dimensions()
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     found.append(Finding(what="disk", says=f"{free:.1f} GiB free here", ok=free > 1))
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
     found.append(Finding(what="model hub", says="off (HF_HUB_OFFLINE)" if offline else "asked when weights are missing here"))
+    return found
+
+
+def _dimensions() -> list[Finding]:
+    """Each dimension of VBench's: whether it can be measured here, under which name, or what the nearest way to it lacks."""
+    from evaluation.dimensions import DIMENSIONS
+    from evaluation.ready import ready
+
+    ways = ready()
+    found = []
+    for name in DIMENSIONS:
+        mine = sorted((one for one in ways if one.id.partition(".")[0] == name), key=lambda one: (len(one.lacks), one.id))
+        can = [one.id for one in mine if not one.lacks]
+        nearest = mine[0]
+        lacks = ", ".join(line.partition(";")[0] for line in nearest.lacks)
+        which = "" if nearest.id == name else f"{nearest.id} "
+        says = f"can be measured: {', '.join(can)}" if can else f"{which}lacks {lacks}"
+        found.append(Finding(what=name, says=" ".join(says.split()), ok=bool(can), optional=True))
     return found
 
 

@@ -4,7 +4,8 @@ Arguments are checked against the constructor's own signature and annotations:
 
 * a mapping with ``class_path`` (and ``init_args``) is a nested part; equal ones are one object, so that a chat model which two
   parts name is loaded once;
-* an argument annotated `ModelReference` is located and its folder searched for code, the constructor's default included;
+* an argument annotated `ModelReference` is located and its folder searched for code, the constructor's default included; so is
+  ``model`` of a class of `evaluation`, which knows nothing of this suite's types;
 * an argument annotated ``Path`` is relative to the configuration file.
 """
 
@@ -67,6 +68,8 @@ class Builder:
         before = len(self._problems)
         signature = inspect.signature(cls)
         hints = _hints(cls, signature)
+        if cls.__module__.partition(".")[0] == "evaluation" and hints.get("model") is str:
+            hints["model"] = ModelReference
         values = {name: self._value(value, (*key, name)) for name, value in arguments.items()}
         takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
         named = {name: p for name, p in signature.parameters.items() if p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}}

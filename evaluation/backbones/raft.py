@@ -22,7 +22,12 @@ SMALLEST_SIDE = 128
 
 
 class Flow(Protocol):
-    """Optical flow between frames, whoever computes it."""
+    """Optical flow between frames, whoever computes it.
+
+    Attributes:
+        device: where frames go.
+        smallest_side: in pixels; `SMALLEST_SIDE` where it is not said.
+    """
 
     device: torch.device
 

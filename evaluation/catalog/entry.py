@@ -19,6 +19,8 @@ class Entry:
         source: ``module:Class``, a `VideoMetric`.
         says: one line for people.
         weights: names in `WEIGHTS`; ``a|b`` is either.
+        dimension: of a benchmark, whose videos alone it is asked of where lines list dimensions; None: what stands before the
+            dot, if that is one of VBench's, else it is asked of every video.
         frames: which frames it looks at; part of the result.
         needs: beside the video.
         torchvision: whether the extra ``[vision]`` is needed.
@@ -28,6 +30,7 @@ class Entry:
     source: str
     says: str
     weights: tuple[str, ...] = ()
+    dimension: str | None = None
     frames: str = "all"
     needs: tuple[Need, ...] = ()
     torchvision: bool = False

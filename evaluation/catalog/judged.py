@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from evaluation.catalog.entry import Entry, Need
 
 __all__ = ["ENTRIES"]
@@ -10,18 +12,17 @@ _SHOWN = "as the judge is set to see"
 _MANY = "64 linspace"
 
 
-def _judged(name: str, source: str, says: str, *needs: Need, frames: str = _SHOWN, weights: tuple[str, ...] = ()) -> Entry:
-    return Entry(
-        id=name, source=f"evaluation.metrics.{source}", says=says, frames=frames, needs=("judge", *needs), weights=weights
-    )
+def _judged(name: str, source: str, says: str, *needs: Need, frames: str = _SHOWN, **more: Any) -> Entry:
+    return Entry(id=name, source=f"evaluation.metrics.{source}", says=says, frames=frames, needs=("judge", *needs), **more)
 
 
 def _vbench2(dimension: str, cls: str, says: str, need: Need | None = "auxiliary_info") -> Entry:
-    return _judged(f"{dimension}.vlm", f"vbench2:{cls}", says, *([need] if need else []), frames=_MANY)
+    return _judged(f"{dimension}.vlm", f"vbench2:{cls}", says, *([need] if need else []), frames=_MANY, dimension=dimension)
 
 
 def _compbench(category: str, cls: str, says: str, *needs: Need, frames: str = "grid of 6") -> Entry:
-    return _judged(f"compbench.{category}.vlm", f"compbench:{cls}", says, *needs, frames=frames)
+    dimension = f"{category}_binding" if category.endswith("_attribute") else category
+    return _judged(f"compbench.{category}.vlm", f"compbench:{cls}", says, *needs, frames=frames, dimension=dimension)
 
 
 ENTRIES: tuple[Entry, ...] = (

@@ -7,7 +7,7 @@ metric = load("subject_consistency").build(towers, Options())
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from evaluation.catalog import judged, proxies, temporal, vbench
 from evaluation.catalog.entry import Entry
@@ -15,8 +15,10 @@ from evaluation.errors import EvaluationError
 
 if TYPE_CHECKING:
     from evaluation.metrics.base import VideoMetric
+    from evaluation.options import Options
+    from evaluation.towers import Towers
 
-__all__ = ["CATALOG", "entry", "load"]
+__all__ = ["CATALOG", "Maker", "entry", "load"]
 
 CATALOG: dict[str, Entry] = {
     item.id: item
@@ -27,6 +29,14 @@ CATALOG: dict[str, Entry] = {
         *judged.ENTRIES,
     )
 }
+
+
+class Maker(Protocol):
+    """Whatever builds a metric on an evaluation's backbones."""
+
+    def build(self, towers: Towers, options: Options) -> VideoMetric:
+        """The metric."""
+        ...
 
 
 def entry(name: str) -> Entry:
@@ -43,12 +53,12 @@ def entry(name: str) -> Entry:
     return CATALOG[name]
 
 
-def load(name: str) -> type[VideoMetric]:
-    """The class of a metric.
+def load(name: str) -> Maker:
+    """What builds a metric: its class, mostly.
 
     Raises:
         EvaluationError: there is no such metric.
     """
     module, _, cls = entry(name).source.partition(":")
-    found: type[VideoMetric] = getattr(import_module(module), cls)
+    found: Maker = getattr(import_module(module), cls)
     return found

@@ -24,7 +24,18 @@ def _metric(name: str, cls: str, says: str, **more: object) -> Entry:
     return Entry(id=name, source=f"evaluation.metrics.{name}:{cls}", says=says, **more)  # type: ignore[arg-type]
 
 
+def _on_dis(name: str, what: str, says: str, frames: str = "8 a second") -> Entry:
+    source = f"evaluation.metrics.weightless:{what}"
+    return Entry(id=f"{name}.dis", source=source, says=f"{says}; by OpenCV's flow, no weights", frames=frames)
+
+
 ENTRIES: tuple[Entry, ...] = (
+    _on_dis("dynamic_degree", "degree", "something moves"),
+    _on_dis("warping_error", "error", "what moves changes little on its way; lower is better", frames="all"),
+    _on_dis("flow_stats.mean", "mean", "mean speed, shorter sides a second"),
+    _on_dis("flow_stats.top5", "top5", "speed of the fastest 5 %, shorter sides a second"),
+    _on_dis("flow_stats.reversal", "reversal", "how often motion turns back"),
+    _on_dis("flow_stats.jolt", "jolt", "the largest jolt of the mean speed"),
     _metric(
         "motion_smoothness",
         "MotionSmoothness",

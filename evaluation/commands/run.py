@@ -190,11 +190,15 @@ def _tell(plan: Plan) -> None:
 
 
 def _write_vbench(done: Done, job: Job) -> None:
+    from urllib.parse import quote
+
     from evaluation.output.vbench import write_vbench
 
     for variant in dict.fromkeys(row.variant for row in done.rows):
         rows = [row for row in done.rows if row.variant == variant]
         records = [record for record in job.records if record.variant == variant]
-        written = write_vbench(done.folder / "vbench" / variant, rows, records, reduction=job.options.reduction)
+        written = write_vbench(
+            done.folder / "vbench" / quote(variant, safe=" ").strip(". "), rows, records, reduction=job.options.reduction
+        )
         if written.n_errors:
             say(f"{written.eval_results}: {written.n_errors} error rows left out")

@@ -61,7 +61,7 @@ class DynamicDegree(VideoMetric):
 
     def score(self, clip: Clip, record: Record) -> Score:
         """0 or 1, the speeds that were looked at, and whether the rule had anything to decide."""
-        height, width = require_sides(clip)
+        height, width = require_sides(clip, self.backbone)
         count = len(spaced(clip.fps, len(clip.frames_THWC)))
         if count < 2:
             raise ClipError("too_short", f"{clip.path}: one frame at eight a second")

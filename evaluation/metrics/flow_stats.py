@@ -59,7 +59,7 @@ class _FlowStat(VideoMetric):
 
     def score(self, clip: Clip, record: Record) -> Score:
         """The video's number, and what it comes from."""
-        height, width = require_sides(clip)
+        height, width = require_sides(clip, self.backbone)
         pairs = list(motion(clip, self.backbone, self.batch))
         if len(pairs) < self.needed - 1:
             raise ClipError("too_short", f"{clip.path}: {self.id} needs {self.needed} frames at eight a second")

@@ -66,15 +66,16 @@ class Remembered(Generic[T]):
             position += 1
 
 
-def require_sides(clip: Clip) -> tuple[int, int]:
-    """(height, width) of a clip.
+def require_sides(clip: Clip, backbone: object) -> tuple[int, int]:
+    """(height, width) of a clip that a `Flow`, or what works on one, can look at.
 
     Raises:
         ClipError: a side is too small for optical flow.
     """
     height, width = clip.frames_THWC.shape[1:3]
-    if min(height, width) < SMALLEST_SIDE:
-        raise ClipError("too_small", f"{clip.path}: {width}x{height}; optical flow needs sides of {SMALLEST_SIDE} pixels")
+    smallest = getattr(backbone, "smallest_side", SMALLEST_SIDE)
+    if min(height, width) < smallest:
+        raise ClipError("too_small", f"{clip.path}: {width}x{height}; this optical flow needs sides of {smallest} pixels")
     return height, width
 
 
@@ -92,7 +93,7 @@ def flows_between(
     Raises:
         ClipError: sides are too small, or a flow is not finite.
     """
-    height, width = require_sides(clip)
+    height, width = require_sides(clip, backbone)
     step = flow_batch(height, width, batch)
     for start in range(0, len(pairs), step):
         some = pairs[start : start + step]
@@ -117,7 +118,7 @@ def motion(clip: Clip, backbone: Flow, batch: int = PAIRS) -> Remembered[PairMot
 
 def _motions(clip: Clip, backbone: Flow, batch: int) -> Iterator[PairMotion]:
     chosen = spaced(clip.fps, len(clip.frames_THWC))
-    still = min(require_sides(clip)) / 256
+    still = min(require_sides(clip, backbone)) / 256
     previous: Tensor | None = None
     for flows, _ in flows_between(clip, list(pairwise(chosen)), backbone, batch):
         for fast, flow in zip(fastest(flows, 0.05).tolist(), flows):

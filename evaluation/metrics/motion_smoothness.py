@@ -111,5 +111,5 @@ class MotionSmoothnessRaftWarp(VideoMetric):
 
     def score(self, clip: Clip, record: Record) -> Score:
         """The mean over odd frames."""
-        require_sides(clip)
+        require_sides(clip, getattr(self.interpolator, "backbone", None))
         return _score(clip, self.interpolator, self.batch)

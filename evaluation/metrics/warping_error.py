@@ -70,7 +70,7 @@ class WarpingError(VideoMetric):
 
     def score(self, clip: Clip, record: Record) -> Score:
         """The mean over pairs, and how much of each pair counts."""
-        height, width = require_sides(clip)
+        height, width = require_sides(clip, self.backbone)
         pairs = [(number, number + 1) for number in range(len(clip.frames_THWC) - 1)]
         ways = zip(*(flows_between(clip, way, self.backbone, self.batch) for way in (pairs, [pair[::-1] for pair in pairs])))
         errors, seen = [], []

@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from evaluation.dimensions import DIMENSIONS
 from evaluation.output.figures import bounds, decimals, figure, is_clear, plain, share, signed
 
 __all__ = ["summary_text", "table_text"]
 
 #: How many errors and missing files are shown; all are in the summary.
 SHOWN = 3
+#: Up to so many dimensions without a value are named.
+FEW = 6
 #: A table that is narrower says nothing any more.
 NARROWEST = 72
 
@@ -57,17 +60,20 @@ def _metrics(heading: str, metrics: Mapping[str, Any], width: int) -> str:
     rows = []
     for name, score in metrics.items():
         places = decimals(score["value"])
-        mark = "" if score["higher_is_better"] else " (lower is better)"
+        mark = "" if score["higher_is_better"] else " ↓"
         cells = [figure(score["value"], places), bounds(score["ci95"], places), str(score["n_videos"]), str(score["n_errors"])]
         rows.append([f"{plain(name)}{mark}", *cells, *(str(score[key]) for key in more)])
     names = {"n_missing": "missing", "n_left_out": "left out"}
-    return table_text(heading, [*columns, *(names[key] for key in more)], rows, width)
+    text = table_text(heading, [*columns, *(names[key] for key in more)], rows, width)
+    return text + "\n↓ lower is better" * any(not score["higher_is_better"] for score in metrics.values())
 
 
 def _totals(totals: Mapping[str, Any], width: int) -> str:
     names = [name for half in ("quality", "semantic", "total") for name in (half, f"{half}.proxy") if name in totals]
     shown = [f"{name} {figure(totals[name])}" for name in names if totals[name] is not None or f"{name}.proxy" not in totals]
     lines = [", ".join(shown)]
+    if len(totals["missing"]) > FEW and all(totals.get(name) is None for name in names):
+        return _wrapped(f"no totals: {len(totals['missing'])} of VBench's {len(DIMENSIONS)} dimensions have no value", width)
     for key, says in (("missing", "without a value"), ("proxies", "proxies"), ("imported", "imported")):
         if totals[key]:
             lines.append(f"{says}: {', '.join(totals[key])}")
@@ -75,14 +81,17 @@ def _totals(totals: Mapping[str, Any], width: int) -> str:
 
 
 def _paired(pair: Mapping[str, Any], summary: Mapping[str, Any], width: int) -> str:
-    title = plain(f"{pair['candidate']} compared with {pair['baseline']}, same prompts and seeds; above 0 is better")
+    counts = {found["n_pairs"] for found in pair["metrics"].values()}
+    same = f", {counts.pop()} pairs" if len(counts) == 1 else ""
+    title = plain(f"{pair['candidate']} compared with {pair['baseline']}, same prompts and seeds{same}; above 0 is better")
     scores = summary["variants"][pair["baseline"]]["metrics"]
     rows = []
     for name, found in pair["metrics"].items():
         places = decimals(scores[name]["value"])
         cells = [signed(found["delta"], places), bounds(found["ci95"], places, sign=True), share(found["win_rate"])]
-        rows.append([plain(name), *cells, str(found["n_pairs"]), is_clear(found)])
-    text = table_text(_wrapped(title, width), ["metric", "gain", "95 % interval", "win rate", "pairs", ""], rows, width)
+        rows.append([plain(name), *cells, *([] if same else [str(found["n_pairs"])]), is_clear(found)])
+    columns = ["metric", "gain", "95 % interval", "win rate", *([] if same else ["pairs"]), ""]
+    text = f"{_wrapped(title, width)}\n{table_text('', columns, rows, width)}"
     lost = max((found["n_unpaired"] for found in pair["metrics"].values()), default=0)
     return text + (f"\nup to {lost} videos of a metric have no counterpart" if lost else "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -26,6 +27,7 @@ FILES = sorted((ROOT / "configs").rglob("*.y*ml"))
 OPTIMIZE = [path for path in FILES if path.parent.name == "optimize"]
 GRAPH = [path for path in FILES if path.parent.name == "graph"]
 TRAIN = [path for path in FILES if path.parent.name == "train"]
+EVALUATE = [path for path in FILES if path.parent.name == "evaluate"]
 
 
 def name(path: Path) -> str:
@@ -42,7 +44,8 @@ def test_every_configuration_is_of_a_kind_that_is_tested_here() -> None:
     assert OPTIMIZE
     assert GRAPH
     assert TRAIN
-    assert [path for path in FILES if path not in [*OPTIMIZE, *GRAPH, *TRAIN]] == []
+    assert EVALUATE
+    assert [path for path in FILES if path not in [*OPTIMIZE, *GRAPH, *TRAIN, *EVALUATE]] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -117,3 +120,15 @@ def test_a_wrong_argument_would_be_found() -> None:
     builder.part(config.generator, ("generator",), import_class(config.generator.class_path, ()))
     with pytest.raises(Exception, match="did you mean 'height'"):
         builder.finish()
+
+
+@pytest.mark.parametrize("path", EVALUATE, ids=name)
+def test_an_evaluate_configuration_names_metrics_that_exist_and_parts_that_can_be_made(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    result = CliRunner().invoke(app, ["check", str(path), "--json"])
+    assert result.exit_code == 0, result.output
+    checked = json.loads(result.stdout)
+    assert checked["kind"] == "evaluate"
+    assert checked["metrics"]

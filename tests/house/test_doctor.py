@@ -77,3 +77,15 @@ def test_the_command_prints_a_line_a_finding_and_fails_when_something_is_wrong(m
     assert result.exit_code == 1
     assert [finding["what"] for finding in answer["findings"]] == ["a", "b", "c"]
     assert "!!  c: missing" in CliRunner().invoke(app, ["doctor"]).stdout
+
+
+def test_it_tells_which_dimensions_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HF_HOME", "HF_HUB_CACHE", "VBENCH_CACHE_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path / "empty"))
+    monkeypatch.setenv("EVALUATION_WEIGHTS", str(tmp_path))
+    found = by_name()
+    assert (found["temporal_flickering"].ok, found["temporal_flickering"].says) == (True, "can be measured: temporal_flickering")
+    assert found["imaging_quality"].says == "lacks musiq_spaq: musiq_spaq_ckpt-358bb6af.pth is missing"
+    assert (found["imaging_quality"].ok, found["imaging_quality"].optional) == (False, True)
+    (tmp_path / "musiq_spaq_ckpt-358bb6af.pth").write_bytes(b"weights")
+    assert by_name()["imaging_quality"].says == "can be measured: imaging_quality"

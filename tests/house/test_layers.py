@@ -23,7 +23,7 @@ ROWS = {
           retrieval.augmentation retrieval.refiners retrieval.steps""",
     4: """sspo.data sspo.module tuning.batches tuning.callbacks tuning.checkpoints tuning.checks tuning.data tuning.export
           tuning.forms tuning.lessons tuning.memory tuning.module tuning.objectives tuning.pair_files tuning.refactor_data
-          tuning.select_data tuning.tokens tuning.trainer tracking tracking_tolerant tracking_wandb shapes.card
+          tuning.select_data tuning.sharding tuning.tokens tuning.trainer tracking tracking_tolerant tracking_wandb shapes.card
           shapes.chat shapes.dataset shapes.fit shapes.gates shapes.generated shapes.judge_eyes shapes.judge_lessons
           shapes.judge_model shapes.lessons shapes.script shapes.text_gates shapes.tokens shapes.train_*
           shapes.verify_gates shapes.write_captions""",
@@ -103,7 +103,9 @@ def test_the_loop_knows_parts_by_their_protocols_only() -> None:
 
 
 def test_evaluation_stands_alone() -> None:
-    users = "judges.metric shapes.gates quickstart comparison report report_* evaluating terminal_evaluate commands.evaluate"
+    users = (
+        "judges.metric shapes.gates quickstart comparison report report_* evaluating terminal_evaluate doctor commands.evaluate"
+    )
     assert [(a, b) for a, b in edges() if is_evaluation(a) and not is_evaluation(b)] == []
     assert [(a, b) for a, b in edges() if is_evaluation(b) and not is_evaluation(a) and not matches(a, users)] == []
 

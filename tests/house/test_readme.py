@@ -6,6 +6,7 @@ line. The large models' runs are dry runs already. ``make`` is asked what it wou
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -17,6 +18,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cli import app
+from evaluation.commands.app import app as evaluation_app
 from rapo_lightning.generators.fake import FakeGenerator
 from rapo_lightning.language import FakeTextEncoder
 from rapo_lightning.retrieval import growing
@@ -57,6 +59,11 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "fakes.yaml").write_text(yaml.safe_dump({"encoder": encoder, "language_model": model}))
     (folder / "prompts.csv").write_text("prompt,locked\na red ball,ball\ntwo cats,\nrain on a roof,\n")
     save_run(folder / "runs" / "quickstart")
+    videos = [folder / "runs" / "quickstart" / f"{name}.mp4" for name in ("raw", "better")]
+    FakeGenerator().generate(["a red ball", "one large red ball"], [1, 1], [str(path) for path in videos])
+    variants = zip(videos, ("original", "optimised"), strict=True)
+    lines = [json.dumps({"video": path.name, "prompt": "a red ball", "variant": name, "seed": 1}) for path, name in variants]
+    (folder / "runs" / "quickstart" / "manifest.jsonl").write_text("\n".join(lines))
     (code,) = (block for kind, block in BLOCKS if kind == "python")
     (folder / "brightness.py").write_text(code)
     return folder
@@ -91,6 +98,14 @@ def test_its_commands_run(reader: Path, command: str, monkeypatch: pytest.Monkey
         result = CliRunner().invoke(app, [*arguments, "--set", "epochs=1", "--set", "check.prompts=0"])
         assert result.exit_code == 0, result.output
         assert Path(arguments[arguments.index("--out") + 1], "adapter", "adapter_model.safetensors").is_file()
+    elif program == "rapo" and arguments[0] == "evaluate":
+        result = CliRunner().invoke(app, [*arguments, "--set", "own={}"])
+        assert result.exit_code == 0, result.output
+        assert Path(arguments[arguments.index("--out") + 1], "report.html").is_file()
+    elif program == "python":
+        assert arguments[:2] == ["-m", "evaluation"]
+        result = CliRunner().invoke(evaluation_app, arguments[2:])
+        assert result.exit_code == 0, result.output
     elif program == "rapo" and arguments[:2] == ["data", "select"]:
         result = CliRunner().invoke(app, [*arguments[:2], "--help"])
         assert result.exit_code == 0, "run with fakes by test_data_commands"
