@@ -19,7 +19,7 @@ __all__ = ["csv_header", "read_csv"]
 
 T = TypeVar("T")
 #: Characters read at a time.
-BLOCK = 1 << 16
+BLOCK = 7 << 14
 #: The longest row, and what is searched for the end of one that may be broken.
 LONGEST = 1 << 20
 

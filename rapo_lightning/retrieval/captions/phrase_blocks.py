@@ -29,7 +29,10 @@ _CELL = rf"""(?:\['([^']*+)'\]|("{_INNER}"|%s))"""
 #: A caption as two groups, what stands between quotes, or all of it.
 _CAPTION = rf"""(?:"({_INNER})"|(%s)|)"""
 _UNUSED = rf"""(?:"{_INNER}"|%s|)"""
-_PAIR = re.compile(r"""\"\['([^'"]++)', '([^'"]++)'\]\"""").fullmatch
+#: Of cells that a zero byte ends, one by one, the phrases of one that holds two, or the one with an apostrophe, or else nothing.
+_OTHERS = re.compile(r"""\"\[(?:'([^'"]++)', '([^'"]++)'|""([^"]++)"")\]\"\0|[^\0]++\0""").findall
+#: What parts words in ASCII besides the space; other control characters are letters to it.
+_PARTING = "\t\v\f\r\x1c\x1d\x1e\x1f"
 #: Setting the slots of new objects column by column is three times as fast as calling the class for every row.
 _SET = {name: getattr(CaptionPhrases, name).__set__ for name in ("caption", *KINDS)}
 
@@ -89,23 +92,16 @@ class PhraseBlocks:
 
     def _read(self, ones: Sequence[str], others: Sequence[str]) -> Lists | None:
         """A column's phrases from its cells; None when a field holds a comma, so that its row is another than it seemed."""
-        joined = "'".join(ones)
-        if "," in joined:
+        single = " ".join(filter(None, ones))
+        if "," in single:
             return None
-        if _is_plain(joined) and not (" '" in joined or "' " in joined):
-            rest = "".join(others)
-            outer_blank = "[' " in rest or "', ' " in rest or " '," in rest or " ']" in rest
-            other_cell = self._cell if outer_blank or not _is_plain(rest) else self._pair
-            return [(one,) if one else other_cell(other) if other else () for one, other in zip(ones, others)]
-        return [self._cell(_field(*groups)) for groups in zip(ones, others)]
-
-    def _pair(self, field: str) -> tuple[str, ...] | None:
-        """The phrases of a cell that most likely holds two, among cells that hold nothing that is hard to read."""
-        if pair := _PAIR(field):
-            one, other = phrases = pair.groups()
-            if one.casefold() != other.casefold():
-                return phrases
-        return self._cell(field)
+        rest = [*filter(None, others)]
+        found = tuple(zip(*_OTHERS("\0".join((*rest, ""))))) if rest else ((), (), ())
+        if not _is_plain(" ".join(filter(None, chain((single,), *found)))):
+            return [self._cell(_field(*groups)) for groups in zip(ones, others)]
+        cells = zip(rest, *found, *map(_folded, found[:2]))
+        listed = iter([(a, b) if x != y else (c,) if c else self._cell(cell) for cell, a, b, c, x, y in cells])
+        return [(one,) if one else next(listed) if other else () for one, other in zip(ones, others)]
 
     def _cell(self, field: str) -> tuple[str, ...] | None:
         try:
@@ -131,9 +127,15 @@ def _field(one: str, other: str) -> str:
     return other or f"['{one}']"
 
 
-def _is_plain(text: str) -> bool:
-    """Whether there is nothing in phrases that needs a closer look, but for blanks at their ends."""
-    return text.isprintable() and "\\" not in text and "  " not in text and text[:1] != " " and text[-1:] != " "
+def _is_plain(phrases: str) -> bool:
+    """Whether none of the phrases, a space between them, needs a closer look: for an escape, or a blank that is not one space."""
+    parted = any(map(phrases.__contains__, _PARTING)) if phrases.isascii() else not phrases.isprintable()
+    return not parted and "\\" not in phrases and "  " not in phrases and phrases[:1] != " " and phrases[-1:] != " "
+
+
+def _folded(phrases: Sequence[str]) -> list[str]:
+    """Each phrase's case-folded form."""
+    return "\0".join(phrases).casefold().split("\0")
 
 
 def _unquoted(field: str) -> str:
