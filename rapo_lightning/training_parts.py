@@ -107,8 +107,8 @@ def prepare(
 
 def _checks(config: TrainConfig, lessons: Lessons, folder: Path, allow: Sequence[str]) -> list[Callback]:
     section = config.check
-    if not section.prompts or not lessons.held_out or config.trainer.get("strategy") == "fsdp2":
-        return []  # a sharded model cannot write: each token would need all devices
+    if not section.prompts or not lessons.held_out:
+        return []
     selects = isinstance(config.form, SelectForm)
     parts = None
     if section.optimize is not None and not selects:

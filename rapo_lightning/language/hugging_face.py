@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from rapo_lightning.language.loading import LoadedModel, load_model
 from rapo_lightning.language.sampling import GumbelSampling
@@ -63,12 +63,22 @@ class HuggingFaceChat:
         self._enable_thinking = enable_thinking
         self._device: torch.device | str = "cpu"
         self._loaded: LoadedModel | None = None
+        self._generate: Callable[..., torch.Tensor] | None = None
 
     @classmethod
-    def around(cls, loaded: LoadedModel, device: torch.device | str, batch_size: int = 16) -> HuggingFaceChat:
-        """A chat model of weights that are loaded already, on this device; they are used as they are at each call."""
+    def around(
+        cls,
+        loaded: LoadedModel,
+        device: torch.device | str,
+        batch_size: int = 16,
+        generate: Callable[..., torch.Tensor] | None = None,
+    ) -> HuggingFaceChat:
+        """A chat model of weights that are loaded already, on this device; they are used as they are at each call.
+
+        ``generate``: in place of the model's own, where its weights must first be made ready.
+        """
         chat = cls(ModelReference(""), batch_size=batch_size)
-        chat._loaded, chat._device = loaded, device
+        chat._loaded, chat._device, chat._generate = loaded, device, generate
         return chat
 
     def to(self, device: torch.device | str) -> HuggingFaceChat:
@@ -144,8 +154,10 @@ class HuggingFaceChat:
             max_new_tokens=max(request.budget for request in batch),
         )
         try:
-            with torch.inference_mode(), loaded.base.using(loaded.adapter):
-                output_BL = loaded.model.generate(  # type: ignore[operator]  # a mixin method, unknown to the annotations
+            # Weights that are made ready under inference_mode could not be trained afterwards.
+            with torch.inference_mode(self._generate is None), loaded.base.using(loaded.adapter):
+                generate: Any = self._generate or loaded.model.generate
+                output_BL = generate(
                     input_ids=ids_BL.to(device),
                     attention_mask=mask_BL.to(device),
                     generation_config=plain,

@@ -80,13 +80,17 @@ class CheckTexts(Callback):
         self._parts, self._options, self._folder = parts, LoopOptions(run_seed=seed), folder
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        loaded: Any = pl_module.loaded
-        chat = HuggingFaceChat.around(loaded, trainer.strategy.root_device)
-        own = self._pairs[trainer.global_rank :: trainer.world_size]
-        if self._selects:
-            found: list[Any] = self._labels(chat, own)
-        else:
-            found = self._texts(chat, own, trainer)
+        module: Any = pl_module
+        sharded: bool = module.answers.sharded
+        generate = module.answers.generate if sharded else None
+        chat = HuggingFaceChat.around(module.loaded, trainer.strategy.root_device, generate=generate)
+        share = slice(trainer.global_rank, None, trainer.world_size)
+        # Each token takes all devices of a sharded model, so that every process asks all.
+        pairs = self._pairs if sharded else self._pairs[share]
+        answers = self._answers(chat, pairs)
+        if sharded:
+            pairs, answers = pairs[share], answers[share]
+        found: list[Any] = self._labels(pairs, answers) if self._selects else self._texts(pairs, answers, trainer)
         if trainer.world_size > 1:
             parts: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(parts, found)
@@ -101,15 +105,15 @@ class CheckTexts(Callback):
         texts = [[next(replies) for _ in some] for some in asked]
         return [[one.text if isinstance(one, Reply) else "" for one in some] for some in texts]
 
-    def _labels(self, chat: HuggingFaceChat, pairs: Sequence[PromptPair]) -> list[bool]:
+    def _labels(self, pairs: Sequence[PromptPair], answers: Sequence[Sequence[str]]) -> list[bool]:
         """Whether each selection is right in both orders."""
         wanted = [[unit[0][1] for unit in self._teach(pair)] for pair in pairs]
-        given = [[label(text) for text in texts] for texts in self._answers(chat, pairs)]
+        given = [[label(text) for text in texts] for texts in answers]
         return [one == right for one, right in zip(given, wanted, strict=True)]
 
-    def _texts(self, chat: HuggingFaceChat, pairs: Sequence[PromptPair], trainer: Trainer) -> list[Candidate]:
+    def _texts(self, pairs: Sequence[PromptPair], answers: Sequence[Sequence[str]], trainer: Trainer) -> list[Candidate]:
         prompts = [Prompt.of(pair.prompt) for pair in pairs]
-        written = [self._candidate(prompt, clean(answers[0])) for prompt, answers in zip(prompts, self._answers(chat, pairs))]
+        written = [self._candidate(prompt, clean(texts[0])) for prompt, texts in zip(prompts, answers, strict=True)]
         if self._parts is None:
             return written
         for part in (self._parts.generator, *self._parts.judges.values()):

@@ -36,6 +36,13 @@ class Answers(torch.nn.Module):
     def __init__(self, model: PeftModel) -> None:
         super().__init__()
         self.model = model
+        self.sharded = False
+
+    def generate(self, **given: Any) -> Tensor:
+        """Tokens as transformers' ``generate`` gives them. Sharded, all processes must ask for the same at the same time."""
+        causal: Any = self.model.get_base_model()
+        tokens: Tensor = causal.generate(**given, synced_gpus=self.sharded)
+        return tokens
 
     def forward(self, batch: Batch) -> Tensor:
         """See `answer_losses`."""
@@ -50,12 +57,14 @@ class Answers(torch.nn.Module):
 
     def shard(self, mesh: DeviceMesh) -> None:
         """Spread the weights over the devices of ``mesh`` (FSDP2), each block by itself."""
-        from torch.distributed.fsdp import fully_shard
+        from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
         causal: Any = self.model.get_base_model()
         for block in causal.get_decoder().layers:
             fully_shard(block, mesh=mesh)
         fully_shard(self, mesh=mesh)
+        register_fsdp_forward_method(self, "generate")
+        self.sharded = True
 
 
 def answer_losses(model: PreTrainedModel, batch: Batch, chunk: int = _CHUNK) -> Tensor:

@@ -10,13 +10,13 @@ import torch
 from lightning import Callback, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
-from lightning.pytorch.strategies import ModelParallelStrategy
 
 from rapo_lightning.errors import ConfigError
 from rapo_lightning.positions import Positions
 from rapo_lightning.sections_train import TrainConfig
 from rapo_lightning.tuning.callbacks import KeepState, Patience, Progressed, Tell
 from rapo_lightning.tuning.checkpoints import WholeCheckpoints
+from rapo_lightning.tuning.sharding import Sharded
 
 __all__ = ["make_trainer"]
 
@@ -82,7 +82,7 @@ def make_trainer(
         given["limit_val_batches"] = 0
     if given.get("strategy") == "fsdp2":
         processes = _devices(given["devices"]) * int(given.get("num_nodes", 1))
-        given["strategy"] = ModelParallelStrategy(processes, tensor_parallel_size=1, save_distributed_checkpoint=False)
+        given["strategy"] = Sharded(processes)
     given["log_every_n_steps"] = min(steps, every)
     try:
         return Trainer(

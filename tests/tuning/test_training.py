@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -245,8 +246,16 @@ def test_a_training_goes_on_in_more_processes(tmp_path: Path, monkeypatch: pytes
 
 def test_sharded_weights_learn_the_same(tmp_path: Path) -> None:
     path = save_training(tmp_path, micro_batch_size=2)
-    found = run_command(path, tmp_path / "run", "--set", "trainer.strategy=fsdp2", "--devices", "2")
-    assert_same(found, train(path, out=tmp_path / "whole"))
+    arguments = (path, tmp_path / "run", "--set", "trainer.strategy=fsdp2", "--devices", "2")
+    found, whole = run_command(*arguments), train(path, out=tmp_path / "whole")
+    assert_same(found, whole)
+    checks = [(tmp_path / name / "checks.jsonl").read_text() for name in ("run", "whole")]
+    assert checks[0] == checks[1], "what a sharded model writes"
+    # Gone on with from its last checkpoint but one, it ends the same.
+    shutil.rmtree(tmp_path / "run/adapter")
+    for name in ("step-20", "best-20"):
+        (tmp_path / f"run/checkpoints/{name}.ckpt").unlink()
+    assert_same(run_command(*arguments), whole)
 
 
 def test_a_configuration_is_checked_without_training(tmp_path: Path) -> None:
