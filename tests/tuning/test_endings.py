@@ -15,6 +15,7 @@ from rapo_lightning.run_folder import read_run
 from rapo_lightning.training import train
 from rapo_lightning.tuning.callbacks import Progressed
 from rapo_lightning.tuning.checkpoints import WholeCheckpoints, latest
+from rapo_lightning.tuning.checks import CheckTexts
 from tests.tuning.test_training import stop_after, weights
 from tests.tuning.tiny_training import save_training
 
@@ -62,6 +63,24 @@ def test_a_stop_at_a_validation_step_validates_first(tmp_path: Path, monkeypatch
     assert again.summary["exported_step"] == whole.summary["exported_step"]
     steps = [json.loads(line)["step"] for line in (tmp_path / "run/checks.jsonl").read_text().splitlines()]
     assert steps == [10, 20]
+
+
+def test_a_validation_that_is_cut_off_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though a checkpoint is due at its step."""
+    path = save_training(tmp_path)
+    whole = train(path, out=tmp_path / "whole")
+
+    def cut(*given: Any) -> None:
+        raise RuntimeError("the power is off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckTexts, "on_validation_epoch_end", cut)
+        with pytest.raises(RuntimeError, match="power"):
+            train(path, out=tmp_path / "run")
+    assert latest(tmp_path / "run") == tmp_path / "run/checkpoints/step-5.ckpt"
+    again = train(path, out=tmp_path / "run")
+    assert again.summary == whole.summary
+    assert (tmp_path / "run/checks.jsonl").read_text() == (tmp_path / "whole/checks.jsonl").read_text()
 
 
 def test_a_torn_checkpoint_is_passed_over(
