@@ -64,12 +64,13 @@ class Dino(Backbone):
 def _positions(embeddings: Any, tokens: Tensor, height: int, width: int) -> Tensor:
     """The table of positions (1, 1 + h * w, D) for frames of another size, scaled as DINO does it.
 
-    By a factor with a tenth of a patch to spare, not to a size: the sampling points differ, and scores with them.
+    By a factor with a tenth of a patch to spare, not to a size: the sampling points differ, and scores with them. Only square
+    frames with as many patches as the table keep it as it is: 224 x 238 has 14 x 14 patches, too, and is scaled.
     """
     table: Tensor = embeddings.position_embeddings
     patch, side = embeddings.patch_size, round((table.shape[1] - 1) ** 0.5)
     rows, columns = height // patch, width // patch
-    if (rows, columns) == (side, side):
+    if (rows, columns) == (side, side) and height == width:
         return table
     grid = table[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
     factors = ((rows + 0.1) / side, (columns + 0.1) / side)

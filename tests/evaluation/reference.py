@@ -94,7 +94,7 @@ def dino_features(image: Tensor, state: State, heads: int) -> Tensor:
     table = state["embeddings.position_embeddings"][0].double()
     side = round((len(table) - 1) ** 0.5)
     grid = table[1:].view(side, side, -1).numpy()
-    if (rows, columns) != (side, side):
+    if len(tokens) != side * side or image.shape[1] != image.shape[2]:
         down = cubic_by_factor(side, rows, (rows + 0.1) / side)
         across = cubic_by_factor(side, columns, (columns + 0.1) / side)
         grid = np.einsum("ra,cb,abd->rcd", down, across, grid)

@@ -25,8 +25,8 @@ from evaluation.video.clip import Clip, Record
 from tests.evaluation import reference, tiny
 from tests.evaluation.videos import clip_of
 
-#: Wide, tall, square, and one that needs no resize; 2 to 7 frames.
-CLIPS = [clip_of(5, 60, 104, 1), clip_of(2, 90, 70, 2), clip_of(7, 64, 64, 3), clip_of(3, 224, 224, 4)]
+#: Wide, tall, square, one that needs no resize, one that is almost square: 224 x 231 has the patches of a square; 2 to 7 frames.
+CLIPS = [clip_of(5, 60, 104, 1), clip_of(2, 90, 70, 2), clip_of(7, 64, 64, 3), clip_of(3, 224, 224, 4), clip_of(3, 64, 66, 5)]
 STYLE = Record(index=0, auxiliary_info={"appearance_style": "The &amp;amp; Ukiyo  style"})
 
 

@@ -107,6 +107,17 @@ def test_musiq_sees_at_most_512(mode: resize.MusiqMode, height: int, width: int,
     check(mine, [torch.from_numpy(image.transpose(2, 0, 1) / 255)])
 
 
+def test_musiq_crops_only_what_it_brought_to_512() -> None:
+    small = torch.from_numpy(moving(1, 480, 832)).permute(0, 3, 1, 2)
+    assert torch.equal(resize.musiq(small, "shorter_centercrop"), small.float() / 255)
+    frame = torch.from_numpy(moving(1, 784, 800)).permute(0, 3, 1, 2)
+    whole, cut = resize.musiq(frame, "shorter"), resize.musiq(frame, "shorter_centercrop")
+    assert whole.shape == (1, 3, 511, 522)
+    assert cut.shape == (1, 3, 512, 512)
+    assert torch.equal(cut[:, :, :511], whole[..., 5:517])
+    assert not cut[:, :, 511].any()
+
+
 def test_the_grid_that_dino_sees() -> None:
     assert resize.dino(torch.zeros(1, 3, 480, 832, dtype=torch.uint8)).shape == (1, 3, 224, 388)
 
