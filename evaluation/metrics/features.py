@@ -26,11 +26,15 @@ def in_chunks(frames_TCHW: Tensor, size: int, function: Callable[[Tensor], Tenso
 
 
 def clip_features(clip: Clip, backbone: OpenAIClip, batch: int = BATCH) -> Tensor:
-    """CLIP's features of all frames, not normalised, (T, D), after `resize.clip_f`."""
-    found: Tensor = clip.once(
-        (backbone, "clip_f"),
-        lambda: in_chunks(clip.on(backbone.device), batch, lambda frames: backbone.images(resize.clip_f(frames))),
-    )
+    """CLIP's features of all frames, not normalised, (T, D), after `resize.clip_f`, which CLIPs of all sizes share."""
+
+    def pixels() -> Tensor:
+        return in_chunks(clip.on(backbone.device), batch, resize.clip_f)
+
+    def compute() -> Tensor:
+        return in_chunks(clip.once((backbone.device, "clip_f"), pixels), batch, backbone.images)
+
+    found: Tensor = clip.once((backbone, "clip_f"), compute)
     return found
 
 

@@ -27,6 +27,7 @@ from evaluation.metrics.dino_temp import DinoTemp
 from evaluation.metrics.lpips_adj import LpipsAdjacent
 from evaluation.metrics.siglip2_score import Siglip2Score
 from evaluation.metrics.ssim_adj import SsimAdjacent
+from evaluation.metrics.weightless import OnDis
 from evaluation.options import Options
 from evaluation.towers import Towers
 from evaluation.video import resize
@@ -199,12 +200,11 @@ def test_a_prompt_that_is_absent_or_too_long_is_an_error(weights: Path) -> None:
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Wang et al. 2004, channel by channel, pictures continued as in a mirror."""
+    """Wang et al. 2004, channel by channel, where the window fits."""
     kernel = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     kernel /= kernel.sum()
 
     def blur(x: np.ndarray) -> np.ndarray:
-        x = np.pad(x, 5, mode="reflect")
         x = np.stack([np.convolve(row, kernel, "valid") for row in x])
         return np.stack([np.convolve(column, kernel, "valid") for column in x.T]).T
 
@@ -221,8 +221,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 def test_ssim(size: tuple[int, int, int]) -> None:
     clip = clip_of(*size)
     expected = np.mean([ssim(a, b) for a, b in zip(clip.frames_THWC, clip.frames_THWC[1:])])
-    for batch in (1, 2, 8):
-        assert value(SsimAdjacent(batch=batch), clip) == pytest.approx(expected, abs=1e-5)
+    assert value(SsimAdjacent(), clip) == pytest.approx(expected, abs=1e-6)
 
 
 def lpips(a: np.ndarray, b: np.ndarray, state: dict[str, Tensor], layers: list[Tensor]) -> float:
@@ -282,6 +281,8 @@ def test_the_catalogue_builds_them_all(weights: Path) -> None:
     for entry in ENTRIES:
         assert CATALOG[entry.id] is entry
         cls = load(entry.id)
+        if isinstance(cls, OnDis):
+            continue  # built in test_dis
         assert (cls.id, cls.exact) == (entry.id, entry.id == "motion_smoothness")
         assert cls.range[0] < cls.range[1]
         if set(entry.weights) <= set(given):
