@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from evaluation.catalog.entry import Entry
 from evaluation.catalog.table import entry, load
 from evaluation.dimensions import DIMENSIONS
 from evaluation.errors import EvaluationError, InputError, WeightsError
-from evaluation.job import Job, Precision
+from evaluation.job import Job
 from evaluation.video.record import Record
 from evaluation.weights.lookup import Found, find, provenance
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from evaluation.towers import Towers
     from evaluation.video.clip import Clip
 
-__all__ = ["Measure", "build", "measures"]
+__all__ = ["Measure", "build", "measures", "needed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +59,13 @@ class Measure:
         name = self.id.partition(".")[0]
         return name if name in DIMENSIONS else None
 
-    def dtype(self, precision: Precision) -> str:
-        """What its backbone computes in."""
-        return "float16" if precision == "vbench" and "clip_" in self.backbone else "float32"
+    def dtype(self, job: Job) -> str:
+        """What its backbone computes in: float16 for CLIP, which lends ViCLIP its tokenizer only, as `Towers` has it."""
+        from evaluation.engine import device_named
+
+        names = self.backbone.split("+")
+        is_half = job.precision == "vbench" and names[0] in ("clip_b32", "clip_l14")
+        return "float16" if is_half and device_named(job.device).startswith("cuda") else "float32"
 
     def asked(self, record: Record) -> str:
         """What stands for the question to a video: equal questions about equal files have equal answers."""
@@ -68,6 +73,8 @@ class Measure:
         prompt = record.prompt if "prompt" in needs or "judge" in needs else ""
         auxiliary = dict(record.auxiliary_info) if "auxiliary_info" in needs else {}
         question = [prompt, auxiliary, self.sha256, self.revision, dict(self.settings)]
+        if "long" in self.settings:
+            question.append(sorted(record.dimensions))  # they decide how long a clip is
         return hashlib.sha256(json.dumps([self.id, *question], sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
@@ -88,12 +95,21 @@ def measures(job: Job) -> tuple[dict[str, Measure], dict[str, Found]]:
     problems += [f"{name} is named twice" for name in dict.fromkeys(names) if names.count(name) > 1]
     if problems or not names:
         raise InputError("\n".join(problems) or "no metric is named")
-    more = ["raft|raft_things"] if job.protocol == "vbench_long" and job.long.static_filter else []
-    found = _find(entries, job, more)
+    found = _find(entries, job)
     facts = {name: provenance(one) for name, one in found.items()}
     metrics = build(job, found, "cpu")
     known: list[Entry | None] = [*entries, *(None for _ in job.own)]
     return {metric.id: _measure(metric, item, facts, job) for metric, item in zip(metrics.values(), known, strict=True)}, found
+
+
+def needed(job: Job) -> list[str]:
+    """The names of the weights that a job's metrics need, for `find`.
+
+    Raises:
+        EvaluationError: there is no such metric.
+    """
+    names = [name for metric in job.metrics for name in entry(metric).weights]
+    return [*names, *["raft|raft_things"] * (job.protocol == "vbench_long" and job.long.static_filter)]
 
 
 def build(job: Job, found: Mapping[str, Found], device: str) -> dict[str, VideoMetric]:
@@ -117,6 +133,8 @@ def _long(job: Job, metric: VideoMetric, towers: Towers) -> VideoMetric:
     if name in FUSED and long.w_clip2clip:
         if name not in long.tables:
             raise InputError(f"{name}: a weight from clip to clip needs VBench-Long's mapping table (long.tables)")
+        if not math.isclose(long.w_inclip + long.w_clip2clip, 1):
+            raise InputError(f"{name}: w_inclip {long.w_inclip:g} and w_clip2clip {long.w_clip2clip:g} are not 1 in all")
         fusion = Fusion(w_inclip=long.w_inclip, w_clip2clip=long.w_clip2clip, table=read_table(long.tables[name]))
     keep: Callable[[Clip], bool] | None = None
     if name == "temporal_flickering" and long.static_filter:
@@ -130,8 +148,7 @@ def _is_still(towers: Towers, clip: Clip) -> bool:
     return is_static(clip, towers.raft)
 
 
-def _find(entries: Iterable[Entry], job: Job, more: Iterable[str]) -> dict[str, Found]:
-    entries = list(entries)
+def _find(entries: Sequence[Entry], job: Job) -> dict[str, Found]:
     problems = [
         f"{item.id}: needs a torchvision that fits torch: pip install 'rapo-lightning[vision]'"
         for item in entries
@@ -143,7 +160,7 @@ def _find(entries: Iterable[Entry], job: Job, more: Iterable[str]) -> dict[str, 
         if "judge" in item.needs and job.options.judge is None
     ]
     try:
-        found = find([*(name for item in entries for name in item.weights), *more], job.weights)
+        found = find(needed(job), job.weights)
     except WeightsError as error:
         problems.append(str(error))
     if problems:

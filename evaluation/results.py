@@ -1,6 +1,6 @@
 """The results of an evaluation as files, of its rows alone: they can be written again at any time.
 
-scores.csv (and scores.parquet, with pyarrow), summary.json, report.html with its plots, manifest.jsonl.
+scores.csv (and scores.parquet, with pyarrow), summary.json, report.html, radar.svg and paired.svg, manifest.jsonl.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from evaluation.inputs.manifest import manifest_lines
 from evaluation.job import Job
 from evaluation.output.files import write_atomic
 from evaluation.output.page import write_page
+from evaluation.output.pictures import pictures
 from evaluation.output.summary import summarise, write_summary
 from evaluation.output.table import write_tables
 from evaluation.run import Done
@@ -43,6 +44,8 @@ def write_results(
     summary = summarise(done.rows, done.header, imported=imported, allow_proxy=allow_proxy, fill_missing_zero=fill_missing_zero)
     write_summary(done.folder / "summary.json", summary)
     write_page(done.folder / "report.html", done.rows, summary, records=job.records)
+    for name, picture in pictures(done.rows, summary).items():
+        write_atomic(done.folder / name, picture)
     write_atomic(done.folder / "manifest.jsonl", manifest_lines(_from(job.records, done.folder)))
     return summary
 

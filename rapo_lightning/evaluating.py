@@ -75,6 +75,7 @@ def evaluate(
     allow: Sequence[str] = (),
     gates: Sequence[str] = (),
     imported: Sequence[Path] = (),
+    download: bool = False,
     planned: Callable[[Plan], None] = lambda plan: None,
     finished: Callable[[int], None] = lambda errors: None,
 ) -> Evaluated:
@@ -86,6 +87,7 @@ def evaluate(
         given: an input in place of the configuration's.
         overrides, allow: as everywhere.
         gates: ``[variant:]metric=value``, beside the configuration's.
+        download: fetch weights that are missing.
         imported: VBench's ``*_eval_results.json``, for the totals of the first variant.
         planned: told the plan; finished: told each file's number of errors.
 
@@ -94,14 +96,18 @@ def evaluate(
         Stopped: a signal came; the same command goes on.
     """
     from evaluation import run
+    from evaluation.measures import needed
     from evaluation.output.gate import check_names, failures, parse_gates
     from evaluation.output.vbench import read_values
     from evaluation.results import write_results
+    from evaluation.weights.fetch import fetch
 
     config, positions = load(path, EvaluateConfig, overrides, allow)
     with _told_as_ours(), StopSignals() as signals:
         asked: list[Gate] = parse_gates([*map(str, config.fail_under), *gates])
         job = _job(config, positions, given, allow)
+        if download:
+            fetch(needed(job), job.weights, logger.warning)
         variants = list(dict.fromkeys(record.variant for record in job.records))
         values = {name: value for file in imported for name, value in read_values(file).items()}
 

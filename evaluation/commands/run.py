@@ -55,6 +55,12 @@ def run(
     fill_missing_zero: Annotated[bool, typer.Option("--fill-missing-zero", help="As VBench: what is missing is 0.")] = False,
     imported: Annotated[list[Path] | None, typer.Option("--import", help="VBench's results, for the totals.")] = None,
     vbench_compat: Annotated[bool, typer.Option("--vbench-compat", help="Write VBench's own files, too.")] = False,
+    load_ckpt_from_local: Annotated[bool, typer.Option("--load_ckpt_from_local", help="VBench's; so it is always.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="So it is always.")] = False,
+    read_frame: Annotated[bool, typer.Option("--read_frame", hidden=True)] = False,
+    use_semantic_splitting: Annotated[bool, typer.Option("--use_semantic_splitting", hidden=True)] = False,
+    dev_flag: Annotated[bool, typer.Option("--dev_flag", hidden=True)] = False,
+    download: Annotated[bool, typer.Option("--download", help="Fetch weights that are missing; says their licences.")] = False,
     fail_under: Annotated[
         list[str] | None, typer.Option("--fail-under", metavar="[VARIANT:]METRIC=VALUE", help="End with 4 below it.")
     ] = None,
@@ -62,13 +68,18 @@ def run(
 ) -> None:
     """Score videos and write scores.csv, summary.json and report.html."""
     with command():
+        from evaluation.dimensions import DIMENSIONS
+        from evaluation.errors import InputError
         from evaluation.lengths import protocol_of
+        from evaluation.measures import needed
         from evaluation.output.gate import check_names, failures, parse_gates
         from evaluation.output.terminal import summary_text
         from evaluation.output.vbench import read_values
         from evaluation.results import write_results
         from evaluation.run import evaluate, plan
+        from evaluation.weights.fetch import fetch
 
+        _refuse(read_frame=read_frame, use_semantic_splitting=use_semantic_splitting, dev_flag=dev_flag)
         _check(protocol=protocol, precision=precision, reduction=reduction, imaging_mode=imaging_mode, mode=mode)
         gates, names = parse_gates(fail_under or ()), _names(dimension or ())
         long: dict[str, Any] = {
@@ -89,20 +100,24 @@ def run(
             device=device,
             devices=ngpus,
         )
+        if download:
+            fetch(needed(job), job.weights, say)
         job = replace(job, protocol=protocol_of(job, protocol))  # type: ignore[arg-type]
         if dry_run:
             _tell(plan(job, output_path))
             return
+        values = {name: value for file in imported or () for name, value in read_values(file).items()}
         counter = Counter(0)
         variants = list(dict.fromkeys(record.variant for record in job.records))
 
         def planned(plan: Plan) -> None:
             check_names(gates, plan.measures, variants)
+            if vbench_compat and not set(plan.measures) & set(DIMENSIONS):
+                raise InputError("--vbench-compat: VBench's files hold its own dimensions only, and none is measured")
             _tell(plan)
             counter.total = len(plan.todo)
 
         done = evaluate(job, output_path, planned=planned, finished=lambda work, errors: counter.add(errors))
-        values = {name: value for file in imported or () for name, value in read_values(file).items()}
         summary = write_results(
             done,
             job,
@@ -110,14 +125,28 @@ def run(
             allow_proxy=allow_proxy,
             fill_missing_zero=fill_missing_zero,
         )
-        if vbench_compat:
-            _write_vbench(done, job)
         print(summary_text(summary, width=shutil.get_terminal_size((80, 24)).columns))
         print(f"{output_path}: scores.csv, summary.json, report.html")
+        if vbench_compat:
+            _write_vbench(done, job)
         failed = failures(gates, summary)
         for failure in failed:
             say(f"not met: {failure.message}")
         raise typer.Exit(4 if failed else 3 if done.errors or done.missing else 0)
+
+
+def _refuse(**given: bool) -> None:
+    """Options of VBench's that would change numbers and are not provided are told, not passed over."""
+    from evaluation.errors import InputError
+
+    why = {
+        "read_frame": "frames from pictures score otherwise than the video's; give the videos",
+        "use_semantic_splitting": "VBench-Long's scene cuts are not provided; cut the videos, or leave them whole",
+        "dev_flag": "DINOv2 and DreamSim are not provided; for the weights: --w_inclip, --w_clip2clip, --mapping_table",
+    }
+    asked = [f"--{name}: {why[name]}" for name, is_given in given.items() if is_given]
+    if asked:
+        raise InputError("\n".join(asked))
 
 
 def _check(**given: str) -> None:
@@ -190,15 +219,25 @@ def _tell(plan: Plan) -> None:
 
 
 def _write_vbench(done: Done, job: Job) -> None:
-    from urllib.parse import quote
-
-    from evaluation.output.vbench import write_vbench
+    from evaluation.output.vbench import eval_results, write_vbench
 
     for variant in dict.fromkeys(row.variant for row in done.rows):
         rows = [row for row in done.rows if row.variant == variant]
         records = [record for record in job.records if record.variant == variant]
-        written = write_vbench(
-            done.folder / "vbench" / quote(variant, safe=" ").strip(". "), rows, records, reduction=job.options.reduction
-        )
+        if not eval_results(rows):
+            say(f"no VBench files of {variant}: no video has a value")
+            continue
+        written = write_vbench(done.folder / "vbench" / _folder(variant), rows, records, reduction=job.options.reduction)
         if written.n_errors:
             say(f"{written.eval_results}: {written.n_errors} error rows left out")
+
+
+def _folder(variant: str) -> str:
+    """A folder's name for any variant, another one for each."""
+    import hashlib
+    from urllib.parse import quote
+
+    name = quote(variant, safe=" ", errors="surrogatepass")
+    if name and name == name.strip(". ") and len(name) < 100:
+        return name
+    return f"{name[:80].strip('. ')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")

@@ -1,4 +1,4 @@
-"""Where weights are: a path that is named, ``$EVALUATION_WEIGHTS``, the Hugging Face cache, VBench's cache; in this order."""
+"""Where weights are: a path that is named, `weights_folder`, the Hugging Face cache, VBench's cache; in this order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from evaluation.errors import WeightsError
 from evaluation.weights.table import WEIGHTS, Weights
 
-__all__ = ["Found", "find", "provenance"]
+__all__ = ["Found", "find", "provenance", "weights_folder"]
 
 #: Files that hold the weights of a model folder.
 _FILES = ("model.safetensors", "pytorch_model.bin")
@@ -70,6 +70,12 @@ def provenance(found: Found) -> dict[str, str | None]:
     return {"name": found.name, "file": path.name, "revision": found.revision, "sha256": digest, "licence": found.licence}
 
 
+def weights_folder() -> Path:
+    """``$EVALUATION_WEIGHTS``, or a folder in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("EVALUATION_WEIGHTS") or Path(cache) / "evaluation-weights")
+
+
 def _find(weights: Weights, given: str | Path | None) -> Found | str:
     """The first place that has them, or what to say if none has."""
     if given is not None:
@@ -86,8 +92,6 @@ def _find(weights: Weights, given: str | Path | None) -> Found | str:
         if place.is_file() or (place / "config.json").is_file():
             return Found(name=weights.name, path=place, revision=revision, licence=weights.licence)
         looked.append(str(place))
-    if "EVALUATION_WEIGHTS" not in os.environ:
-        looked.insert(0, "$EVALUATION_WEIGHTS (not set)")
     where = f"; looked for at {', '.join(looked)}"
     return f"{weights.name}: {weights.file} is missing{where}; to be had at {weights.source}, licence: {weights.licence}"
 
@@ -102,11 +106,9 @@ def _of_code(folder: Path) -> str:
 
 
 def _places(weights: Weights) -> list[tuple[Path, str | None]]:
-    places: list[tuple[Path, str | None]] = []
-    if folder := os.environ.get("EVALUATION_WEIGHTS"):
-        places.append((Path(folder) / weights.file, None))
-        if weights.hub and not weights.hub_file:
-            places.append((Path(folder) / weights.hub.rpartition("/")[2], None))
+    places: list[tuple[Path, str | None]] = [(weights_folder() / weights.file, None)]
+    if weights.hub and not weights.hub_file:
+        places.append((weights_folder() / weights.hub.rpartition("/")[2], None))
     if weights.hub:
         places.append(_in_hub_cache(weights.hub, weights.hub_file))
     if weights.vbench:

@@ -30,6 +30,7 @@ def evaluate(
         list[Path] | None, typer.Option("--import", metavar="FILE", help="VBench's results for what is missing in the totals.")
     ] = None,
     devices: Annotated[int | None, typer.Option("--devices", min=1, help="Processes, each on a GPU of its own.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch weights that are missing; says their licences.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be scored, and stop.")] = False,
     offline: Offline = False,
     as_json: Json = False,
@@ -70,6 +71,7 @@ def evaluate(
             allow=allow or (),
             gates=fail_under or (),
             imported=imported or (),
+            download=download,
             planned=planned,
             finished=finished,
         )

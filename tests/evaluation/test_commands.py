@@ -85,6 +85,7 @@ def test_gates_errors_and_dry_runs(videos: Path, tmp_path: Path) -> None:
         (["--videos_path", "{videos}", "--mode", "custom_input", "--dimension", "ssim"], "did you mean"),
         (["--manifest", "{videos}", "--dimension", "ssim_adj", "--weights", "raft"], "give NAME=PATH"),
         (["--videos_path", "{videos}", "--mode", "custom_input", "--dimension", "imaging_quality"], "musiq_spaq_ckpt"),
+        (["--manifest", "x", "--dimension", "color", "--dev_flag"], "--dev_flag: DINOv2"),
         (["--videos_path", "none", "--mode", "custom_input", "--dimension", "ssim_adj"], "no such file or folder"),
     ],
 )  # fmt: skip

@@ -77,7 +77,8 @@ def test_all_that_is_missing_is_named_at_once(places: dict[str, Path], monkeypat
         assert f"{places['VBENCH_CACHE_DIR']}/{weights.vbench}; to be had at {weights.source}, licence: {weights.licence}" in line
     assert str(places["HF_HUB_CACHE"]) in lines[2]
     monkeypatch.delenv("EVALUATION_WEIGHTS")
-    with pytest.raises(WeightsError, match=r"looked for at \$EVALUATION_WEIGHTS \(not set\), "):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/some/cache")
+    with pytest.raises(WeightsError, match=r"looked for at /some/cache/evaluation-weights/clip-vit-large-patch14, "):
         find(["clip_l14"])
 
 
