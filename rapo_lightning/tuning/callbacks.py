@@ -37,9 +37,11 @@ class KeepState(Checkpoint):
     def __init__(self, asked: Callable[[], bool], folder: Path, every: int) -> None:
         self._asked, self._folder, self._every = asked, folder, every
         self._step, self._ends, self._due = 0, False, False
+        self._saved: int | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._step = trainer.global_step
+        self._saved = None if trainer.ckpt_path is None else self._step
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         if trainer.global_step == self._step:  # amid a step
@@ -73,9 +75,10 @@ class KeepState(Checkpoint):
             trainer.should_stop = True
 
     def _save(self, trainer: Trainer) -> None:
-        path = self._folder / f"step-{trainer.global_step}.ckpt"
-        if not path.exists():
-            trainer.save_checkpoint(path)
+        # Not whether the file is there: the processes would look at different times, and all must save or none.
+        if self._saved != trainer.global_step:
+            self._saved = trainer.global_step
+            trainer.save_checkpoint(self._folder / f"step-{self._saved}.ckpt")
             for older in sorted(self._folder.glob("step-*.ckpt"), key=step_of)[:-_KEPT]:
                 trainer.strategy.remove_checkpoint(older)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from rapo_lightning.errors import ConfigError, TrainingError, WeightsError
 from rapo_lightning.run_folder import read_run
 from rapo_lightning.training import train
-from rapo_lightning.tuning.callbacks import Progressed
+from rapo_lightning.tuning.callbacks import KeepState, Progressed
 from rapo_lightning.tuning.checkpoints import WholeCheckpoints, latest
 from rapo_lightning.tuning.checks import CheckTexts
 from tests.tuning.test_training import stop_after, weights
@@ -81,6 +82,20 @@ def test_a_validation_that_is_cut_off_is_made_again(tmp_path: Path, monkeypatch:
     again = train(path, out=tmp_path / "run")
     assert again.summary == whole.summary
     assert (tmp_path / "run/checks.jsonl").read_text() == (tmp_path / "whole/checks.jsonl").read_text()
+
+
+def test_a_process_that_is_late_saves_with_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is there when it comes, but the others wait for it."""
+    plain = KeepState._save
+
+    def late(self: KeepState, trainer: Any) -> None:
+        time.sleep(0.3 * trainer.global_rank)
+        plain(self, trainer)
+
+    monkeypatch.setattr(KeepState, "_save", late)
+    path = save_training(tmp_path, check={"prompts": 0})
+    trained = train(path, out=tmp_path / "run", overrides=["trainer.devices=2", "trainer.strategy=ddp_fork"])
+    assert (trained.exit_code, trained.summary["last_validation_loss"] is None) == (0, False)
 
 
 def test_a_torn_checkpoint_is_passed_over(
