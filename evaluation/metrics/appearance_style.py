@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self, final
+from typing import Any, final
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from evaluation.backbones.clip import OpenAIClip
 from evaluation.errors import ClipError
-from evaluation.metrics.base import Score, VideoMetric
+from evaluation.metrics.base import Score
 from evaluation.metrics.features import BATCH, in_chunks
-from evaluation.options import Options
-from evaluation.towers import Towers
+from evaluation.metrics.on_tower import OnTower
 from evaluation.video import resize
 from evaluation.video.clip import Clip, Record
 
@@ -32,23 +31,15 @@ def appearance_style(frames_TCHW: Tensor, style: str, backbone: OpenAIClip, batc
 
 
 @final
-class AppearanceStyle(VideoMetric):
+class AppearanceStyle(OnTower[OpenAIClip]):
     """`appearance_style` over all frames; the style is ``auxiliary_info["appearance_style"]``, not the prompt.
 
     With ``reduction="multi"`` the set's value is the mean of last frames, as of VBench on several GPUs.
     """
 
     id = "appearance_style"
-
-    def __init__(self, backbone: OpenAIClip, *, reduction: Literal["single", "multi"] = "single", batch: int = BATCH) -> None:
-        super().__init__(reduction=reduction)
-        self.backbone = backbone
-        self.batch = batch
-
-    @classmethod
-    def build(cls, towers: Towers, options: Options) -> Self:
-        """On the evaluation's CLIP."""
-        return cls(towers.clip_b32, reduction=options.reduction, batch=options.batch or BATCH)
+    tower = "clip_b32"
+    at_once = BATCH
 
     def score(self, clip: Clip, record: Record) -> Score:
         """The mean over frames, and VBench's extra keys."""

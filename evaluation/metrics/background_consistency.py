@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, final
+from typing import final
 
 from evaluation.backbones.clip import OpenAIClip
-from evaluation.metrics.base import Score, VideoMetric
+from evaluation.metrics.base import Score
 from evaluation.metrics.consistency import consistency
 from evaluation.metrics.features import BATCH, clip_features
-from evaluation.options import Options
-from evaluation.towers import Towers
+from evaluation.metrics.on_tower import OnTower
 from evaluation.video.clip import Clip, Record
 
 __all__ = ["BackgroundConsistency"]
 
 
 @final
-class BackgroundConsistency(VideoMetric):
+class BackgroundConsistency(OnTower[OpenAIClip]):
     """`consistency` of all frames, on CLIP ViT-B/32. Source: VBench, background_consistency.py:23-66."""
 
     id = "background_consistency"
-
-    def __init__(self, backbone: OpenAIClip, *, reduction: Literal["single", "multi"] = "single", batch: int = BATCH) -> None:
-        super().__init__(reduction=reduction)
-        self.backbone = backbone
-        self.batch = batch
-
-    @classmethod
-    def build(cls, towers: Towers, options: Options) -> Self:
-        """On the evaluation's CLIP."""
-        return cls(towers.clip_b32, reduction=options.reduction, batch=options.batch or BATCH)
+    tower = "clip_b32"
+    at_once = BATCH
 
     def score(self, clip: Clip, record: Record) -> Score:
         """The mean over frames, and VBench's extra keys."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, final
+from typing import final
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from evaluation.backbones.clip import OpenAIClip
 from evaluation.errors import ClipError
-from evaluation.metrics.base import Score, VideoMetric, required_prompt
+from evaluation.metrics.base import Score, required_prompt
 from evaluation.metrics.features import BATCH, clip_features
-from evaluation.options import Options
-from evaluation.towers import Towers
+from evaluation.metrics.on_tower import OnTower
 from evaluation.video.clip import Clip, Record
 
 __all__ = ["ClipScore", "clip_score"]
@@ -24,7 +23,7 @@ def clip_score(features_TD: Tensor, text_1D: Tensor) -> Tensor:
 
 
 @final
-class ClipScore(VideoMetric):
+class ClipScore(OnTower[OpenAIClip]):
     """`clip_score` on CLIP ViT-B/32, background_consistency's features; the mean over frames; -1 to 1, in practice 0.2 to 0.4.
 
     CLIP reads 77 tokens; a longer prompt is an error of its video, for cutting it would score another prompt: see siglip2_score.
@@ -33,16 +32,8 @@ class ClipScore(VideoMetric):
     id = "clip_score"
     exact = False
     range = (-1.0, 1.0)
-
-    def __init__(self, backbone: OpenAIClip, *, reduction: Literal["single", "multi"] = "single", batch: int = BATCH) -> None:
-        super().__init__(reduction=reduction)
-        self.backbone = backbone
-        self.batch = batch
-
-    @classmethod
-    def build(cls, towers: Towers, options: Options) -> Self:
-        """On the evaluation's CLIP."""
-        return cls(towers.clip_b32, reduction=options.reduction, batch=options.batch or BATCH)
+    tower = "clip_b32"
+    at_once = BATCH
 
     def score(self, clip: Clip, record: Record) -> Score:
         """The mean over frames."""

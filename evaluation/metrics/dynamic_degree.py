@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self, final
+from typing import final
 
 from evaluation.backbones.raft import Flow
 from evaluation.errors import ClipError
-from evaluation.metrics.base import Score, VideoMetric
+from evaluation.metrics.base import Score
 from evaluation.metrics.flows import PAIRS, motion, require_sides
-from evaluation.options import Options
-from evaluation.towers import Towers
+from evaluation.metrics.on_tower import OnTower
 from evaluation.video.clip import Clip, Record
 from evaluation.video.sampling import spaced
 
@@ -41,23 +40,15 @@ def moves(speeds: list[float], rule: Motion) -> bool | None:
 
 
 @final
-class DynamicDegree(VideoMetric):
+class DynamicDegree(OnTower[Flow]):
     """1 where a video moves, else 0; stops at the pair that decides, and shares the flow with flow_stats.
 
     Source: VBench, dynamic_degree.py:42-93.
     """
 
     id = "dynamic_degree"
-
-    def __init__(self, backbone: Flow, *, reduction: Literal["single", "multi"] = "single", batch: int = PAIRS) -> None:
-        super().__init__(reduction=reduction)
-        self.backbone = backbone
-        self.batch = batch
-
-    @classmethod
-    def build(cls, towers: Towers, options: Options) -> Self:
-        """On the evaluation's RAFT."""
-        return cls(towers.raft, reduction=options.reduction, batch=options.batch or PAIRS)
+    tower = "raft"
+    at_once = PAIRS
 
     def score(self, clip: Clip, record: Record) -> Score:
         """0 or 1, the speeds that were looked at, and whether the rule had anything to decide."""

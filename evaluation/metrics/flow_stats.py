@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal, Self, final
+from typing import final
 
 from evaluation.backbones.raft import Flow
 from evaluation.errors import ClipError
-from evaluation.metrics.base import Score, VideoMetric
+from evaluation.metrics.base import Score
 from evaluation.metrics.flows import PAIRS, PairMotion, motion, require_sides
-from evaluation.options import Options
-from evaluation.towers import Towers
+from evaluation.metrics.on_tower import OnTower
 from evaluation.video.clip import Clip, Record
 
 __all__ = ["FlowStatsFast", "FlowStatsJolt", "FlowStatsMean", "FlowStatsReversal", "jolts", "reversal", "speeds"]
@@ -40,22 +39,14 @@ def jolts(values: Sequence[float]) -> list[float]:
     return [abs(before - 2 * value + after) for before, value, after in zip(values, values[1:], values[2:])]
 
 
-class _FlowStat(VideoMetric):
+class _FlowStat(OnTower[Flow]):
     """One number of a video's `motion`; abstract."""
 
     exact = False
     #: Sampled frames that it needs.
     needed = 2
-
-    def __init__(self, backbone: Flow, *, reduction: Literal["single", "multi"] = "single", batch: int = PAIRS) -> None:
-        super().__init__(reduction=reduction)
-        self.backbone = backbone
-        self.batch = batch
-
-    @classmethod
-    def build(cls, towers: Towers, options: Options) -> Self:
-        """On the evaluation's RAFT."""
-        return cls(towers.raft, reduction=options.reduction, batch=options.batch or PAIRS)
+    tower = "raft"
+    at_once = PAIRS
 
     def score(self, clip: Clip, record: Record) -> Score:
         """The video's number, and what it comes from."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from evaluation.backbones.umt import FRAMES, Umt
 from evaluation.errors import ClipError
-from evaluation.metrics.base import Score, VideoMetric, required_prompt
-from evaluation.options import Options
-from evaluation.towers import Towers
+from evaluation.metrics.base import Score, required_prompt
+from evaluation.metrics.on_tower import OnTower
 from evaluation.video import resize
 from evaluation.video.clip import Clip, Record
 from evaluation.video.sampling import middle
@@ -35,7 +34,7 @@ def wanted_action(prompt: str) -> str | None:
 
 
 @final
-class HumanAction(VideoMetric):
+class HumanAction(OnTower[Umt]):
     """1 where the action is seen, else 0, over 16 frames. Source: VBench, human_action.py:44-110.
 
     The action is read from the prompt, not from the file's name. One that is none of the classifier's labels is never seen;
@@ -43,15 +42,7 @@ class HumanAction(VideoMetric):
     """
 
     id = "human_action"
-
-    def __init__(self, backbone: Umt, *, reduction: Literal["single", "multi"] = "single") -> None:
-        super().__init__(reduction=reduction)
-        self.backbone = backbone
-
-    @classmethod
-    def build(cls, towers: Towers, options: Options) -> Self:
-        """On the evaluation's UMT."""
-        return cls(towers.umt_l16, reduction=options.reduction)
+    tower = "umt_l16"
 
     def score(self, clip: Clip, record: Record) -> Score:
         """0 or 1, and VBench's extra key."""

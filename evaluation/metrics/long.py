@@ -84,6 +84,15 @@ class LongMetric(VideoMetric):
         """As of the metric within."""
         return self.metric.higher_is_better
 
+    @property
+    def batch(self) -> int:
+        """As of the metric within, so that it can be halved where memory runs out."""
+        return int(getattr(self.metric, "batch", 1))
+
+    @batch.setter
+    def batch(self, frames: int) -> None:
+        self.metric.batch = frames
+
     def score(self, clip: Clip, record: Record) -> Score:
         """The mean over clips, fused with the likeness from clip to clip where that has a weight."""
         seconds = clip_seconds(record.dimensions, custom=self.custom, lengths=self.lengths)

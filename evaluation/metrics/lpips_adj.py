@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from evaluation.backbones.lpips import SMALLEST_SIDE, Lpips
 from evaluation.errors import ClipError
-from evaluation.metrics.base import Score, VideoMetric
-from evaluation.options import Options
-from evaluation.towers import Towers
+from evaluation.metrics.base import Score
+from evaluation.metrics.on_tower import OnTower
 from evaluation.video.clip import Clip, Record
 
 __all__ = ["LpipsAdjacent", "lpips_adjacent"]
@@ -29,22 +28,14 @@ def lpips_adjacent(frames_TCHW: Tensor, backbone: Lpips, batch: int = BATCH) -> 
 
 
 @final
-class LpipsAdjacent(VideoMetric):
+class LpipsAdjacent(OnTower[Lpips]):
     """`lpips_adjacent`, the mean over pairs; lower is calmer, a still has 0; in practice below 1."""
 
     id = "lpips_adj"
     exact = False
     higher_is_better = False
-
-    def __init__(self, backbone: Lpips, *, reduction: Literal["single", "multi"] = "single", batch: int = BATCH) -> None:
-        super().__init__(reduction=reduction)
-        self.backbone = backbone
-        self.batch = batch
-
-    @classmethod
-    def build(cls, towers: Towers, options: Options) -> Self:
-        """On the evaluation's LPIPS."""
-        return cls(towers.lpips, reduction=options.reduction, batch=options.batch or BATCH)
+    tower = "lpips"
+    at_once = BATCH
 
     def score(self, clip: Clip, record: Record) -> Score:
         """The mean over pairs."""

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, final
+from typing import final
 
 from evaluation.backbones.viclip import ViClip
-from evaluation.metrics.base import Score, VideoMetric, required_prompt
+from evaluation.metrics.base import Score, required_prompt
+from evaluation.metrics.on_tower import OnTower
 from evaluation.metrics.video_text import video_text
-from evaluation.options import Options
-from evaluation.towers import Towers
 from evaluation.video.clip import Clip, Record
 
 __all__ = ["OverallConsistency"]
 
 
 @final
-class OverallConsistency(VideoMetric):
+class OverallConsistency(OnTower[ViClip]):
     """`video_text` of the video and its original prompt. Source: VBench, overall_consistency.py:43-64."""
 
     id = "overall_consistency"
     range = (-1.0, 1.0)
-
-    def __init__(self, backbone: ViClip, *, reduction: Literal["single", "multi"] = "single") -> None:
-        super().__init__(reduction=reduction)
-        self.backbone = backbone
-
-    @classmethod
-    def build(cls, towers: Towers, options: Options) -> Self:
-        """On the evaluation's ViCLIP."""
-        return cls(towers.viclip, reduction=options.reduction)
+    tower = "viclip"
 
     def score(self, clip: Clip, record: Record) -> Score:
         """The cosine."""

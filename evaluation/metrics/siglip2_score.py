@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, final
+from typing import final
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from evaluation.backbones.siglip2 import Siglip2, pixels
-from evaluation.metrics.base import Score, VideoMetric, required_prompt
+from evaluation.metrics.base import Score, required_prompt
 from evaluation.metrics.features import BATCH, in_chunks
-from evaluation.options import Options
-from evaluation.towers import Towers
+from evaluation.metrics.on_tower import OnTower
 from evaluation.video.clip import Clip, Record
 
 __all__ = ["Siglip2Score", "siglip2_score"]
@@ -23,7 +22,7 @@ def siglip2_score(images_TD: Tensor, texts_ND: Tensor) -> Tensor:
 
 
 @final
-class Siglip2Score(VideoMetric):
+class Siglip2Score(OnTower[Siglip2]):
     """`siglip2_score`, the mean over frames; -1 to 1, in practice 0 to 0.2.
 
     SigLIP 2 reads 64 tokens at once. A longer prompt, which CLIP refuses, is read in parts of whole words, and the mean of their
@@ -33,16 +32,8 @@ class Siglip2Score(VideoMetric):
     id = "siglip2_score"
     exact = False
     range = (-1.0, 1.0)
-
-    def __init__(self, backbone: Siglip2, *, reduction: Literal["single", "multi"] = "single", batch: int = BATCH) -> None:
-        super().__init__(reduction=reduction)
-        self.backbone = backbone
-        self.batch = batch
-
-    @classmethod
-    def build(cls, towers: Towers, options: Options) -> Self:
-        """On the evaluation's SigLIP 2."""
-        return cls(towers.siglip2, reduction=options.reduction, batch=options.batch or BATCH)
+    tower = "siglip2"
+    at_once = BATCH
 
     def score(self, clip: Clip, record: Record) -> Score:
         """The mean over frames."""

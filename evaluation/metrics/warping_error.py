@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from evaluation.backbones.raft import Flow
-from evaluation.metrics.base import Score, VideoMetric
+from evaluation.metrics.base import Score
 from evaluation.metrics.flows import PAIRS, flows_between, require_sides
-from evaluation.options import Options
-from evaluation.towers import Towers
+from evaluation.metrics.on_tower import OnTower
 from evaluation.video.clip import Clip, Record
 from evaluation.video.warp import crop, warp
 
@@ -47,7 +46,7 @@ def warping_error(before_BCHW: Tensor, after_BCHW: Tensor, flow_B2HW: Tensor, ba
 
 
 @final
-class WarpingError(VideoMetric):
+class WarpingError(OnTower[Flow]):
     """`warping_error`, the mean over pairs of frames; lower is better, 0 is none; a still picture has 0.
 
     A pair of which nothing can be followed (a cut) does not count, and a video of such pairs has no value; ``details`` has how
@@ -57,16 +56,8 @@ class WarpingError(VideoMetric):
     id = "warping_error"
     exact = False
     higher_is_better = False
-
-    def __init__(self, backbone: Flow, *, reduction: Literal["single", "multi"] = "single", batch: int = PAIRS) -> None:
-        super().__init__(reduction=reduction)
-        self.backbone = backbone
-        self.batch = batch
-
-    @classmethod
-    def build(cls, towers: Towers, options: Options) -> Self:
-        """On the evaluation's RAFT."""
-        return cls(towers.raft, reduction=options.reduction, batch=options.batch or PAIRS)
+    tower = "raft"
+    at_once = PAIRS
 
     def score(self, clip: Clip, record: Record) -> Score:
         """The mean over pairs, and how much of each pair counts."""
