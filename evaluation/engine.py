@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from evaluation.errors import ClipError, EvaluationError
+from evaluation.errors import ClipError, EvaluationError, InputError
 from evaluation.findings import Finding
 from evaluation.job import Job
 from evaluation.measures import Measure
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from evaluation.metrics.base import Score, VideoMetric
     from evaluation.video.clip import Clip
 
-__all__ = ["code_version", "device_named", "score"]
+__all__ = ["check_devices", "code_version", "device_named", "score"]
 
 
 def device_named(name: str, rank: int = 0) -> str:
@@ -34,6 +36,24 @@ def device_named(name: str, rank: int = 0) -> str:
 
     kind = name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     return f"cuda:{rank}" if kind == "cuda" else kind
+
+
+def check_devices(name: str, count: int = 1) -> None:
+    """Whether torch can compute on a device, and on so many of them.
+
+    Raises:
+        InputError: it cannot.
+    """
+    import torch
+
+    try:
+        last = torch.device(device_named(name, count - 1))
+        torch.empty(0, device=last)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        gpus = torch.cuda.device_count()
+        more = f" for {count} processes" * (count > 1)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"device {name}{more} cannot be used here ({gpus} GPUs): {reason[:200]}") from error
 
 
 def score(
@@ -60,6 +80,7 @@ def score(
             yield work, [_finding(job, measures[name], metrics[name], clip, record) for record, name in work.items]
 
 
+@cache
 def code_version() -> str:
     """Of the package that this is part of."""
     try:
@@ -105,7 +126,7 @@ def _row(job: Job, measure: Measure, metric: VideoMetric, record: Record) -> Row
         backbone=measure.backbone,
         weights_revision=measure.revision,
         weights_sha256=measure.sha256,
-        dtype=measure.dtype(job.precision),
+        dtype=measure.dtype(job),
         code_version=code_version(),
     )
 
@@ -128,16 +149,22 @@ def _within_memory(metric: VideoMetric, clip: Clip, record: Record) -> Score:
                 return metric.scored(clip, record)
             except (ClipError, EvaluationError):
                 raise
-            except (MemoryError, RuntimeError, ValueError) as error:
+            except Exception as error:  # a metric may be a user's own: one video's failure is not the others'
                 full = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
                 if not full:
-                    line = (str(error).splitlines() or [""])[0]
-                    raise ClipError("failed", f"{clip.path}: {metric.id}: {type(error).__name__}: {line}") from error
+                    raise ClipError("failed", f"{clip.path}: {metric.id}: {_where(error)}") from error
                 batch = getattr(metric, "batch", 1)
                 if batch <= 1:
                     raise ClipError("oom", f"{clip.path}: {metric.id}: out of memory with one frame at a time") from error
                 metric.batch = batch // 2
             _let_go()
+
+
+def _where(error: Exception) -> str:
+    """What broke, and the line of code that did."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    says = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {says} ({place.filename.rpartition('/')[2]}:{place.lineno})"
 
 
 @contextmanager

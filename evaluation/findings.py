@@ -61,7 +61,7 @@ class FindingLog:
             OSError: the disk is full or fails.
         """
         lines = [
-            json.dumps({"schema": SCHEMA, "asked": f.asked, **asdict(f.row)}, ensure_ascii=False, allow_nan=False)
+            json.dumps({"schema": SCHEMA, "asked": f.asked, **asdict(f.row)}, allow_nan=False)  # ASCII, which holds any text
             for f in findings
         ]
         self._file.write("".join(f"{line}\n" for line in lines))

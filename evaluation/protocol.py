@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from evaluation.dimensions import DIMENSIONS
-from evaluation.errors import InputError
+from evaluation.errors import ClipError, InputError
 from evaluation.video.clip import Clip
 
 __all__ = [
@@ -101,12 +101,12 @@ def slices(clip: Clip, seconds: float) -> list[Clip]:
     writes. The same clips are given to all who ask, so that what is found out about one is shared.
 
     Raises:
-        InputError: such a clip would hold fewer than two frames.
+        ClipError: ``too_short``: such a clip would hold fewer than two frames.
     """
     rate = int(clip.fps)
     length = rate * int(seconds)
     if length < 2:
-        raise InputError(f"{clip.path}: clips of {seconds:g} s at {clip.fps:g} frames a second have {length} frames")
+        raise ClipError("too_short", f"{clip.path}: clips of {seconds:g} s at {clip.fps:g} frames a second have {length} frames")
     total = len(clip.frames_THWC)
     starts = list(range(0, total - length + 1, length)) or [0]
     if total > length and total % length:

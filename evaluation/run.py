@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evaluation.engine import code_version
+from evaluation.engine import check_devices, code_version
 from evaluation.errors import ClipError, InputError
 from evaluation.findings import read_findings, row_of
 from evaluation.job import Job
 from evaluation.measures import Measure, measures
 from evaluation.output.header import Header
+from evaluation.paths import is_there
 from evaluation.processes import run
 from evaluation.rows import Row
 from evaluation.video.decoding import file_sha256
@@ -27,6 +28,9 @@ from evaluation.weights.lookup import Found
 from evaluation.work import Work, wanted, works
 
 __all__ = ["Done", "Plan", "evaluate", "plan"]
+
+#: What an evaluation writes beside its findings (`evaluation.results`), and other folders may hold, too.
+RESULTS = ("manifest.jsonl", "report.html", "summary.json", "scores.csv", "scores.parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +98,13 @@ def evaluate(
         stop: asked between files; once True, the evaluation ends early.
 
     Raises:
-        InputError: no videos, an unknown metric, or another evaluation works in the folder.
+        InputError: no videos, an unknown metric or device, another evaluation works in the folder, or it holds something else.
         WeightsError: weights are missing; nothing has run.
         EvaluationError: a process died.
         OSError: the disk is full or fails.
     """
     folder = Path(folder)
+    check_devices(job.device, job.devices)
     with _alone(folder):
         state = _State.of(job, folder)
         planned(state.plan)
@@ -134,7 +139,7 @@ class _State:
         todo = [replace(work, items=tuple(item for item in work.items if is_open(work, item))) for work in everything]
         made = Plan(
             videos=len(everything),
-            missing_files=(*(work.path for work in everything if not Path(work.path).exists()), *job.missing),
+            missing_files=(*(work.path for work in everything if not is_there(work.path)), *job.missing),
             known=sum(len(work.items) for work in everything) - sum(len(work.items) for work in todo),
             todo=tuple(work for work in todo if work.items),
             measures=by,
@@ -167,7 +172,7 @@ def _done(job: Job, state: _State, folder: Path) -> Done:
 
 def _key(job: Job, measure: Measure, record: Record, sha256: str) -> tuple[str, str, str, str, str]:
     """`Finding.key` of the answer to a question."""
-    return sha256, measure.asked(record), measure.dtype(job.precision), job.protocol, code_version()
+    return sha256, measure.asked(record), measure.dtype(job), job.protocol, code_version()
 
 
 def _hashes(paths: Iterable[str]) -> dict[str, str]:
@@ -181,10 +186,17 @@ def _hashes(paths: Iterable[str]) -> dict[str, str]:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keeps other evaluations out of the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a")
+    except OSError as error:
+        raise InputError(f"{folder}: no folder that can be written: {error.strerror or error}") from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InputError(f"{folder}: another evaluation works here") from error
+        others = [name for name in RESULTS if (folder / name).exists()]
+        if others and not any(folder.glob("findings-*.jsonl")):
+            raise InputError(f"{folder}: {', '.join(others)} are of something else and would be replaced; name another folder")
         yield

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from evaluation.errors import InputError
 from evaluation.inputs.manifest import Found, numbered, prompt_id_of
+from evaluation.paths import is_folder, is_there
 from evaluation.video.record import Record
 
 __all__ = ["NEEDS_MORE", "SUFFIXES", "read_custom", "video_files"]
@@ -61,20 +62,20 @@ def read_custom(
 
 
 def video_files(path: Path) -> list[Path]:
-    """The file, or the videos of a folder by name.
+    """The file, or the videos of a folder by name; a link to nothing is one, too, and becomes an error row.
 
     Raises:
         InputError: there is neither.
     """
-    if path.is_dir():
-        return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-    if not path.exists():
+    if not is_there(path):
         raise InputError(f"{path}: no such file or folder")
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not is_folder(file))
     return [path]
 
 
 def _numbered(stem: str) -> tuple[str, int]:
-    found = re.fullmatch(r"(.+)-(\d+)", stem)
+    found = re.fullmatch(r"(.+)-([0-9]{1,18})", stem, re.DOTALL)
     return (found[1], int(found[2])) if found else (stem, 0)
 
 
@@ -86,7 +87,7 @@ def _named(given: Mapping[str, str], file: Path) -> str | None:
 def _prompts(path: Path) -> dict[str, str]:
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: no file of prompts: {getattr(error, 'strerror', None) or error}") from error
     if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
         raise InputError(f'{path}: not of the form {{"file name": "prompt"}}')

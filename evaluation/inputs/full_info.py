@@ -23,7 +23,7 @@ def read_full_info(path: str | Path, variant: str = "original") -> Found:
     path = Path(path)
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: no list of prompts: {getattr(error, 'strerror', None) or error}") from error
     if not isinstance(data, list):
         raise InputError(f"{path}: no list of prompts")

@@ -45,6 +45,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "auxiliary_info": (dict,),
 }
 
+#: What tables can hold; torch takes seeds up to 2**64 - 1.
+_BOUNDS = (("seed", -(2**63), 2**64 - 1), ("index", 0, 2**63 - 1))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
@@ -71,7 +74,7 @@ def read_manifest(path: str | Path) -> Found:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig", errors="surrogatepass").split("\n")  # U+2028 ends no line of JSON
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: no manifest: {getattr(error, 'strerror', None) or error}") from error
     rows: list[Mapping[str, Any]] = []
@@ -81,7 +84,7 @@ def read_manifest(path: str | Path) -> Found:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             problems.append(f"{path}:{number}: not JSON: {error}")
             continue
         wrong = _problems(row)
@@ -107,7 +110,7 @@ def numbered(records: Iterable[Record]) -> tuple[Record, ...]:
 
 def prompt_id_of(prompt: str) -> str:
     """What stands for a prompt without an id of its own: the start of its hash."""
-    return hashlib.sha256(prompt.encode()).hexdigest()[:12]
+    return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _problems(row: Any) -> list[str]:
@@ -122,8 +125,11 @@ def _problems(row: Any) -> list[str]:
     ]
     if isinstance(row.get("dimension"), list) and not all(isinstance(name, str) for name in row["dimension"]):
         wrong.append("dimension holds something that is no name")
-    if row.get("video") == "":
-        wrong.append("video is empty")
+    wrong += [f"{key} is empty" for key in ("video", "variant") if row.get(key) == ""]
+    if not wrong:
+        wrong += [
+            f"{key} is {row[key]}, not {low} to {high}" for key, low, high in _BOUNDS if not low <= (row.get(key) or 0) <= high
+        ]
     return wrong
 
 

@@ -9,6 +9,7 @@ from evaluation.errors import InputError
 from evaluation.inputs.custom import read_custom
 from evaluation.inputs.full_info import read_full_info
 from evaluation.inputs.manifest import Found, read_manifest
+from evaluation.paths import is_there
 
 __all__ = ["read_input"]
 
@@ -37,7 +38,7 @@ def read_input(
         InputError: there is nothing, or nothing to evaluate in it.
     """
     path = Path(path)
-    if not path.exists():
+    if not is_there(path):
         raise InputError(f"{path}: no such file or folder")
     own_prompts = prompt is not None or prompt_file is not None
     if suite is not None:

@@ -83,8 +83,10 @@ def write_parquet(path: str | Path, rows: Sequence[Row]) -> Path:
     for row in rows:
         for name, value in _values(row).items():
             columns[name].append(value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value)
-    large = any(seed is not None and seed > 2**63 - 1 for seed in columns["seed"])
-    fields = [(name, pa.uint64() if name == "seed" and large else kinds[kind]) for name, kind in COLUMNS.items()]
+    seeds = [seed for seed in columns["seed"] if seed is not None]
+    wide = pa.decimal128(20, 0) if min(seeds, default=0) < 0 else pa.uint64()
+    large = max(seeds, default=0) > 2**63 - 1
+    fields = [(name, wide if name == "seed" and large else kinds[kind]) for name, kind in COLUMNS.items()]
     sink = pa.BufferOutputStream()
     try:
         parquet.write_table(pa.table(columns, schema=pa.schema(fields)), sink)

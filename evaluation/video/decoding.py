@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluation.errors import ClipError
+from evaluation.paths import is_file, is_there
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Header", "Limits", "decode_into", "file_sha256", "seconds_of"]
+
+
+#: A playlist, whatever its file is called, reaches no further than this machine.
+_OPTIONS = {"protocol_whitelist": "file"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +63,10 @@ def decode_into(path: str | Path, take: Callable[[NDArray[np.uint8]], object], l
         raise ClipError("corrupt", f"{path}: holds no frame")
     if count < declared:
         raise ClipError("corrupt", f"{path}: {count} of {declared} frames can be decoded")
-    if not fps > 0:
-        raise ClipError("corrupt", f"{path}: no frame rate")
     if count < 2:
         raise ClipError("too_short", f"{path}: one frame is no video")
+    if not fps > 0:
+        raise ClipError("corrupt", f"{path}: no frame rate")
     return Header(frames=count, height=size[0], width=size[1], fps=fps, sha256=sha256)
 
 
@@ -70,7 +75,7 @@ def seconds_of(path: str | Path) -> float | None:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(_local(path), options=_OPTIONS) as container:
             stream = container.streams.video[0]
             fps = float(stream.average_rate or 0)
             if fps > 0 and stream.frames:
@@ -87,15 +92,28 @@ def file_sha256(path: str | Path) -> str:
         ClipError: it is ``missing``, ``unreadable`` or ``empty``.
     """
     try:
+        if is_there(path) and not is_file(path):
+            raise ClipError("unreadable", f"{path}: no regular file")
         with Path(path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             if not file.tell():
                 raise ClipError("empty", f"{path}: the file is empty")
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a NUL is in no file's name
         raise ClipError("missing", f"{path}: no such file") from error
     except OSError as error:
         raise ClipError("unreadable", f"{path}: {error.strerror}") from error
     return digest
+
+
+def _local(path: str | Path) -> str:
+    """The path in a form that FFmpeg takes for nothing but a file's, though a name begin with ``http:``.
+
+    Raises:
+        ValueError: it is no regular file; one could be waited for without end.
+    """
+    if not is_file(path):
+        raise ValueError(f"{path}: no regular file")
+    return str(Path(path).absolute())
 
 
 def _frames(
@@ -107,7 +125,7 @@ def _frames(
     size: tuple[int, int] | None = None
     count = 0
     try:
-        with av.open(str(path)) as container:
+        with av.open(_local(path), options=_OPTIONS) as container:
             if not container.streams.video:
                 raise ClipError("corrupt", f"{path}: holds no video stream")
             stream = container.streams.video[0]

@@ -59,7 +59,7 @@ def test_cuts(total: int, fps: float, seconds: float, starts: list[int], length:
 
 
 def test_a_clip_holds_two_frames() -> None:
-    with pytest.raises(InputError, match="have 1 frames"):
+    with pytest.raises(ClipError, match="have 1 frames"):
         slices(clip_of(5, 8, 8, fps=1.5), 1)
 
 

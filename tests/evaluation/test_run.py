@@ -13,8 +13,10 @@ import pytest
 from evaluation.catalog.table import load
 from evaluation.errors import ClipError, EvaluationError, InputError, WeightsError
 from evaluation.inputs.manifest import numbered
-from evaluation.job import Job
+from evaluation.job import Job, Long
+from evaluation.measures import Measure
 from evaluation.metrics.base import VideoMetric
+from evaluation.metrics.long import LongMetric
 from evaluation.metrics.subject_consistency import SubjectConsistency
 from evaluation.metrics.temporal_flickering import TemporalFlickering
 from evaluation.options import Options
@@ -216,7 +218,9 @@ def test_memory_that_runs_out_halves_the_batch(
     assert [row.error_code for row in done.rows] == ["oom"]
     monkeypatch.setattr(SubjectConsistency, "score", lambda *_: (_ for _ in ()).throw(ValueError("odd\nvideo")))
     done = evaluate(job_of(videos[:1], weights, ("subject_consistency",)), tmp_path / "c")
-    assert [(row.error_code, str(row.error_message).endswith("ValueError: odd")) for row in done.rows] == [("failed", True)]
+    assert [(row.error_code, "ValueError: odd (test_run.py:" in str(row.error_message)) for row in done.rows] == [
+        ("failed", True)
+    ]
 
 
 class Own(VideoMetric):
@@ -315,3 +319,41 @@ def test_flickering_needs_no_weights_at_all(videos: list[Record], tmp_path: Path
     for record in videos:
         metric.update(decode(record.video), record)
     assert [row.value for row in done.rows] == [metric.scores[n].value for n in range(4)]
+
+
+def test_long_videos_are_asked_by_the_length_of_their_clips(
+    videos: list[Record], weights: dict[str, str], tmp_path: Path
+) -> None:
+    odd = Long(w_inclip=0.7, w_clip2clip=0.7, tables={METRICS[1]: "x"})
+    listed = [
+        replace(videos[3], dimensions=dimensions)
+        for dimensions in ((METRICS[0],), (METRICS[0], "human_action"), (METRICS[0], "overall_consistency"))
+    ]
+    job = Job(records=numbered(listed), metrics=METRICS[:1], protocol="vbench_long", device="cpu")
+    for _ in range(2):
+        done = evaluate(job, tmp_path)
+        assert [row.details["seconds"] for row in done.rows] == [2, 10, 10]
+    with pytest.raises(InputError, match=r"w_inclip 0\.7 and w_clip2clip 0\.7 are not 1"):
+        evaluate(replace(job, long=odd, metrics=METRICS[1:2], weights=weights), tmp_path)
+
+
+def test_a_video_too_slow_for_clips_spoils_nothing_else(videos: list[Record], weights: dict[str, str], tmp_path: Path) -> None:
+    slow = write_mp4(tmp_path / "slow.mp4", moving(5, 64, 64), fps=1)
+    records = numbered([replace(videos[0], video=str(slow)), videos[0]])
+    job = Job(records=records, metrics=METRICS[:1], protocol="vbench_long", device="cpu", long=Long(lengths={METRICS[0]: 1.0}))
+    job = replace(job, records=numbered(replace(record, dimensions=(METRICS[0],)) for record in records))
+    assert [row.error_code for row in evaluate(job, tmp_path / "out").rows] == ["too_short", None]
+
+
+def test_half_batches_and_half_precision(weights: dict[str, str]) -> None:
+    towers = Towers(find([*weights], weights))
+    metric = SubjectConsistency.build(towers, Options(batch=8))
+    long = LongMetric(metric)
+    long.batch //= 2
+    assert (long.batch, metric.batch) == (4, 4)
+    half = Job(records=(), device="cuda", precision="vbench")
+    kinds = {"clip_b32": "float16", "clip_l14+laion_head": "float16", "viclip+clip_b32": "float32", "": "float32"}
+    for backbone, dtype in kinds.items():
+        measure = Measure(id="x", entry=None, backbone=backbone)
+        assert measure.dtype(half) == dtype
+        assert measure.dtype(replace(half, device="cpu")) == measure.dtype(replace(half, precision="fp32")) == "float32"
