@@ -1,6 +1,7 @@
 """The package's own command line: ``python -m evaluation --help``. `rapo evaluate` does the same from a configuration file.
 
-Exit codes: 0 done, 2 usage, input or weights, 3 finished with error rows, 4 a gate is not met, 130 Ctrl-C.
+Exit codes: 0 done, 1 a disk or a process failed, 2 usage, input or weights, 3 finished with error rows, 4 a gate is not met,
+75 SIGTERM or SIGUSR1, 130 Ctrl-C; after 1, 75 and 130 the same command goes on.
 """
 
 from __future__ import annotations

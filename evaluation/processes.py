@@ -5,8 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,19 +56,33 @@ def run(
     todo, done, halt = context.Queue(), context.Queue(), context.Event()
     for number in range(len(works)):
         todo.put(number)
+    for _ in range(count):
+        todo.put(None)
     arguments = (job, measures, found, works, folder, todo, done, halt, max(1, (os.cpu_count() or 1) // count))
     processes = [context.Process(target=_process, args=(rank, *arguments), daemon=True) for rank in range(count)]
-    for process in processes:
-        process.start()
     try:
+        with _deaf():
+            for process in processes:
+                process.start()
         _follow(processes, works, done, halt, finished, stop)
     finally:
         for process in processes:
-            process.terminate()
-            process.join()
+            if process.pid is not None:
+                process.kill()
+                process.join()
         for channel in (todo, done):
             channel.cancel_join_thread()
             channel.close()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """What starts here never hears the signals that a terminal or SLURM sends to a whole group: the first process decides."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _follow(
@@ -112,12 +129,10 @@ def _process(
     place = {id(work): number for number, work in enumerate(works)}
 
     def mine() -> Iterator[Work]:
-        while not halt.is_set():
-            try:
-                yield works[todo.get(timeout=1)]
-            except queue.Empty:
-                return
+        while not halt.is_set() and (number := todo.get()) is not None:
+            yield works[number]
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         with closing(_score(job, measures, found, mine(), folder, rank)) as scored:
             for work, errors in scored:
@@ -129,8 +144,14 @@ def _process(
         done.put(("error", rank, str(error)))
     except OSError as error:
         done.put(("error", rank, f"{error.filename or folder}: {error.strerror or error}"))
-    except KeyboardInterrupt:
-        done.put(("end", rank, None))
+
+
+def _end_with_parent() -> None:
+    """Killed or not, a process is not outlived by those that it started: two evaluations would write one file."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _score(

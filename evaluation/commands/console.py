@@ -2,35 +2,65 @@
 
 from __future__ import annotations
 
+import io
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import typer
 
-from evaluation.errors import EvaluationError, InputError
+from evaluation.errors import EvaluationError, InputError, WeightsError
+from evaluation.output.figures import plain
 
 __all__ = ["Counter", "command", "pairs", "say"]
 
 
+class _Ended(KeyboardInterrupt):
+    """SIGTERM or SIGUSR1 came, as a batch system sends them."""
+
+
 def say(text: str) -> None:
     """A line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(plain(text), file=sys.stderr, flush=True)
 
 
 @contextmanager
 def command() -> Iterator[None]:
-    """The package's own errors are a line each and exit code 2; Ctrl-C is 130."""
+    """The package's own errors are a line each and exit code 2, a disk that fails 1, Ctrl-C 130, SIGTERM and SIGUSR1 75."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a name is no reason to fail
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield
     except EvaluationError as error:
         for line in str(error).splitlines():
             say(f"evaluation: {line}")
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
+        raise typer.Exit(2 if isinstance(error, InputError | WeightsError) else 1) from None
+    except OSError as error:
+        if error.errno is None:
+            raise
+        if isinstance(error, BrokenPipeError):  # whoever read has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        say(f"evaluation: {error.filename or 'a file'}: {error.strerror}; the same command goes on")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt as error:
         say("evaluation: interrupted; the same command goes on")
-        raise typer.Exit(130) from None
+        raise typer.Exit(75 if isinstance(error, _Ended) else 130) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise _Ended
 
 
 def pairs(given: Iterable[str], option: str) -> dict[str, str]:

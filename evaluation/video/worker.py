@@ -50,6 +50,7 @@ def _answer(request: Mapping[str, str], limits: Limits) -> dict[str, Any]:
         return {"seconds": seconds_of(path)}
     try:
         with Path(request["target"]).open("wb", buffering=0) as target:
+            Path(request["target"]).unlink()  # the parent has it open, too: nothing stays behind, whoever is killed
             header = decode_into(path, lambda frame: _write(target.fileno(), frame), limits)
     except ClipError as error:
         return {"code": error.code, "message": str(error)}
