@@ -48,8 +48,9 @@ def entry(name: str) -> Entry:
     if name not in CATALOG:
         from difflib import get_close_matches
 
-        near = get_close_matches(name, CATALOG, n=3) or sorted(CATALOG)
-        raise EvaluationError(f"{name}: no such metric; did you mean {', '.join(near)}?")
+        near = get_close_matches(name, CATALOG, n=3)
+        more = f"did you mean {', '.join(near)}?" if near else "`python -m evaluation metrics` lists them"
+        raise EvaluationError(f"{name}: no such metric; {more}")
     return CATALOG[name]
 
 

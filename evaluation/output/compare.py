@@ -18,7 +18,7 @@ from evaluation.output.figures import bounds, decimals, figure, is_clear, plain,
 from evaluation.output.files import write_atomic, write_json
 from evaluation.output.gate import TOTALS
 from evaluation.output.pages import render
-from evaluation.output.terminal import NARROWEST, table_text
+from evaluation.output.terminal import NARROWEST, needed, table_text
 
 __all__ = ["comparison_csv", "comparison_html", "comparison_text", "write_comparison"]
 
@@ -42,7 +42,10 @@ def comparison_text(comparison: Mapping[str, Any], *, width: int = 80) -> str:
             if gain is not None and gain["n_pairs"]:
                 cells += [signed(gain["delta"], places), bounds(gain["ci95"], places, sign=True), is_clear(gain)]
             rows.append([short[name], *cells, *[""] * (5 - len(cells))])
-    head, *body = table_text("", ["", "value", "95 % interval", "gain", "95 % interval", ""], rows, width).splitlines()
+    columns = ["", "value", "95 % interval", "gain", "95 % interval", ""]
+    if needed(columns, rows) > width:  # the values' intervals are in the files; the runs' names have to be here
+        columns, *rows = [[*line[:2], *line[3:]] for line in (columns, *rows)]
+    head, *body = table_text("", columns, rows, width).splitlines()
     lines = [head]
     for place, (metric, entry) in enumerate(comparison["metrics"].items()):
         lines.append(plain(metric) + ("" if entry["higher_is_better"] else " (lower is better)"))

@@ -14,14 +14,16 @@ from typing import Any
 from evaluation.dimensions import DIMENSIONS
 from evaluation.output.figures import bounds, decimals, figure, is_clear, plain, share, signed
 
-__all__ = ["summary_text", "table_text"]
+__all__ = ["NARROWEST", "needed", "summary_text", "table_text"]
 
 #: How many errors and missing files are shown; all are in the summary.
 SHOWN = 3
+#: More of a message is in the summary.
+LONGEST = 400
 #: Up to so many dimensions without a value are named.
 FEW = 6
-#: A table that is narrower says nothing any more.
-NARROWEST = 72
+#: A table that is narrower says nothing any more; nor is one with fewer columns for its words.
+NARROWEST, WORDS = 72, 12
 
 
 def summary_text(summary: Mapping[str, Any], *, width: int = 80) -> str:
@@ -40,10 +42,15 @@ def summary_text(summary: Mapping[str, Any], *, width: int = 80) -> str:
 
 
 def table_text(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> str:
-    """A table; the first column holds words and breaks where there is no room, the others hold numbers and do not."""
+    """A table; the first column holds words and breaks where there is no room, the others hold numbers and do not.
+
+    It becomes wider than ``width`` before its words have no room at all.
+    """
     from rich.console import Console
     from rich.table import Table
 
+    rows = list(rows)
+    width = max(width, needed(columns, rows))
     table = Table(title=title or None, title_justify="left", title_style="", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for place, name in enumerate(columns):
         table.add_column(name, justify="right" if place else "left", no_wrap=bool(place), overflow="fold", header_style="")
@@ -52,6 +59,14 @@ def table_text(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
     out = io.StringIO()
     Console(file=out, width=width, highlight=False, markup=False, emoji=False, no_color=True).print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def needed(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """How wide a table has to be for its numbers to stand beside `WORDS` columns of words."""
+    from rich.cells import cell_len
+
+    wide = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
+    return min(wide[0], WORDS) + sum(wide[1:]) + 2 * len(wide)
 
 
 def _metrics(heading: str, metrics: Mapping[str, Any], width: int) -> str:
@@ -107,12 +122,12 @@ def _problems(summary: Mapping[str, Any], width: int) -> list[str]:
             says, video = error["message"] or error["code"], error["video_path"]
             metrics.setdefault(says if video in says else f"{video}: {says}", []).append(error["metric"])
         for says, names in list(metrics.items())[:SHOWN]:
-            lines.append(f"  {says} ({names[0] if len(names) == 1 else f'{len(names)} metrics'})")
+            lines.append(f"  {plain(says, LONGEST)} ({names[0] if len(names) == 1 else f'{len(names)} metrics'})")
         lines += [f"  and {len(metrics) - SHOWN} more"] * (len(metrics) > SHOWN)
         blocks.append("\n".join(_wrapped(line, width) for line in lines))
     if files:
         rest = f" and {len(files) - SHOWN} more" * (len(files) > SHOWN)
-        blocks.append(_wrapped(f"missing files: {', '.join(files[:SHOWN])}{rest}", width))
+        blocks.append(_wrapped(f"missing files: {', '.join(plain(file, LONGEST) for file in files[:SHOWN])}{rest}", width))
     return blocks
 
 

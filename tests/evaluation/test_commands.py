@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from evaluation.__main__ import as_vbench_writes
 from evaluation.commands.app import app
+from evaluation.findings import FindingLog
 from evaluation.totals import total
 from tests.evaluation.videos import moving, write_mp4
 from tests.house.modules import ROOT
@@ -87,6 +89,11 @@ def test_gates_errors_and_dry_runs(videos: Path, tmp_path: Path) -> None:
         (["--videos_path", "{videos}", "--mode", "custom_input", "--dimension", "imaging_quality"], "musiq_spaq_ckpt"),
         (["--manifest", "x", "--dimension", "color", "--dev_flag"], "--dev_flag: DINOv2"),
         (["--videos_path", "none", "--mode", "custom_input", "--dimension", "ssim_adj"], "no such file or folder"),
+        (["--videos_path", "{videos}", "--mode", "custom_input", "--dimension", "zzz"], "evaluation metrics` lists them"),
+        (["--videos_path", "{videos}", "--mode", "custom_input", "--dimension", "ssim_adj", "--device", "no"], "device no"),
+        (["--videos_path", "{videos}", "--mode", "custom_input", "--dimension", "ssim_adj", "--device", "cuda:99"], "cannot be"),
+        (["--videos_path", "{videos}", "--mode", "custom_input", "--dimension", "ssim_adj", "--import", "no.json"], "no.json:"),
+        (["--videos_path", "{videos}", "--mode", "custom_input", "--dimension", "ssim_adj", "--vbench-compat"], "VBench's files"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_in_a_line(videos: Path, tmp_path: Path, arguments: list[str], says: str) -> None:
@@ -96,6 +103,42 @@ def test_what_is_wrong_is_told_in_a_line(videos: Path, tmp_path: Path, arguments
     assert says in result.stderr
     assert all(line.startswith("evaluation: ") for line in result.stderr.splitlines() if says in line)
     assert "Traceback" not in result.output
+    assert not list((tmp_path / "out").glob("findings-*")), "before the first video"
+
+
+def test_a_folder_of_something_else_is_left_alone(videos: Path, tmp_path: Path) -> None:
+    for name in ("manifest.jsonl", "report.html"):
+        (tmp_path / name).write_text(json.dumps({"video": str(videos / "a cat-0.mp4"), "prompt": "a cat", "schema": 1}) + "\n")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    result = call("run", "--manifest", tmp_path, "--dimension", "ssim_adj", "--output_path", tmp_path)
+    assert result.exit_code == 2
+    assert "manifest.jsonl, report.html are of something else" in result.stderr
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    result = call("run", "--manifest", tmp_path, "--dimension", "ssim_adj", "--output_path", tmp_path / "report.html")
+    assert (result.exit_code, "no folder that can be written" in result.stderr) == (2, True)
+
+
+def test_a_disk_that_is_full_is_told_in_a_line(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(FindingLog, "append", full)
+    order = ["run", "--videos_path", videos, "--mode", "custom_input", "--dimension", "ssim_adj", "--device", "cpu"]
+    result = call(*order, "--output_path", tmp_path)
+    assert (result.exit_code, "No space left on device" in result.stderr) == (1, True)
+
+
+def test_vbench_s_files_of_variants_of_any_name(videos: Path, tmp_path: Path) -> None:
+    names = ["a", "a.", "..", "x/../y", "n" * 300, "\ud800"]
+    lines = [json.dumps({"video": str(videos / "a cat-0.mp4"), "prompt": "a cat", "variant": name}) for name in names]
+    lines.append(json.dumps({"video": "none.mp4", "prompt": "a cat", "variant": "lost"}))
+    (tmp_path / "m.jsonl").write_text("\n".join(lines))
+    order = ["run", "--manifest", tmp_path / "m.jsonl", "--dimension", "temporal_flickering", "--output_path", tmp_path / "o"]
+    result = call(*order, "--vbench-compat", "--device", "cpu")
+    assert result.exit_code == 3, result.output
+    assert "no VBench files of lost" in result.stderr
+    assert len(list((tmp_path / "o/vbench").iterdir())) == len(names)
+    assert len(list((tmp_path / "o/vbench").glob("*/*_eval_results.json"))) == len(names)
 
 
 def test_compare_total_and_export(videos: Path, tmp_path: Path) -> None:

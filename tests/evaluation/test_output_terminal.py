@@ -19,7 +19,7 @@ from evaluation.output.figures import bounds, decimals, figure, is_clear, plain,
 from evaluation.output.header import Header
 from evaluation.output.summary import summarise, write_summary
 from evaluation.output.table import write_tables
-from evaluation.output.terminal import summary_text
+from evaluation.output.terminal import summary_text, table_text
 from tests.evaluation.output_rows import HOSTILE, METRICS, evaluation_rows, row
 
 
@@ -209,3 +209,17 @@ def test_runs_are_read_from_folders(tmp_path: Path) -> None:
     for wrong in ("none", "absent"):
         with pytest.raises(InputError, match=wrong):
             read_runs(tmp_path / wrong)
+
+
+def test_the_names_of_runs_are_never_pushed_out() -> None:
+    rows = evaluation_rows()
+    tiny = [replace(row, value=None if row.value is None else row.value / 1000, total=row.total / 1000) for row in rows]
+    runs = [Run(name=name, rows=tuple(row for row in tiny if row.variant == name)) for name in ("original", "optimised")]
+    for width in (40, 80, 200):
+        text = comparison_text(compare(runs), width=width)
+        names = {line.split("0.")[0].strip() for line in text.splitlines() if line.startswith("  ") and "0." in line}
+        assert len(names) == 2, text
+        assert all(names)
+        assert ("0.00" in text, text.count("95 % interval")) == (True, 2 if width == 200 else 1)
+    table = table_text("", ["metric", "value"], [["a_long_name", "0." + "1" * 90]], 80)
+    assert "a_long_name" in table
