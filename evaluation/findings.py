@@ -5,6 +5,7 @@ Each process appends to a file of its own, ``findings-<rank>.jsonl``, a line a q
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable
@@ -51,8 +52,9 @@ class FindingLog:
             self._file.write("\n")
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():  # what could not be written still cannot
+            self._file.close()
 
     def append(self, findings: Iterable[Finding]) -> None:
         """Write them.
@@ -64,9 +66,12 @@ class FindingLog:
             json.dumps({"schema": SCHEMA, "asked": f.asked, **asdict(f.row)}, allow_nan=False)  # ASCII, which holds any text
             for f in findings
         ]
-        self._file.write("".join(f"{line}\n" for line in lines))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write("".join(f"{line}\n" for line in lines))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
 
 def read_findings(folder: Path) -> dict[tuple[str, str, str, str, str], Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -12,6 +13,9 @@ from evaluation.errors import InputError
 
 __all__ = ["parse_json", "read_json", "write_atomic", "write_json"]
 
+#: No fault of who names the file.
+_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 
 def write_atomic(path: str | Path, content: str | bytes) -> Path:
     """Replace a file at once: a reader, and a run that is killed, see the old file or the new one. Its folder is made.
@@ -19,7 +23,8 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
     Text is UTF-8; what is no valid Unicode in it (a lone surrogate, as a file name may hold) is kept by "surrogatepass".
 
     Raises:
-        InputError: it cannot be written; what was there before still is.
+        InputError: it cannot be written there; what was there before still is.
+        OSError: the disk is full or fails; likewise.
     """
     path = Path(path)
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
@@ -36,6 +41,8 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+        if error.errno in _FAILS:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     return path
 

@@ -7,6 +7,7 @@ with Ahead(limits) as ahead:
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import mmap
 import os
@@ -118,7 +119,16 @@ class _Decoder:
         self.closed = False
 
     def clip(self, path: str) -> Clip:
-        folder = _SHARED if _SHARED.is_dir() and shutil.disk_usage(_SHARED).free > _ROOM else Path(tempfile.gettempdir())
+        temporary = Path(tempfile.gettempdir())
+        if _SHARED.is_dir() and shutil.disk_usage(_SHARED).free > _ROOM:
+            try:
+                return self._clip(path, _SHARED)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+        return self._clip(path, temporary)
+
+    def _clip(self, path: str, folder: Path) -> Clip:
         handle, target = tempfile.mkstemp(prefix="frames-", dir=folder)
         try:
             answer = self._ask({"path": path, "target": target}, path)

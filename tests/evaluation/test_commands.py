@@ -14,7 +14,6 @@ from typer.testing import CliRunner, Result
 
 from evaluation.__main__ import as_vbench_writes
 from evaluation.commands.app import app
-from evaluation.findings import FindingLog
 from evaluation.totals import total
 from tests.evaluation.videos import moving, write_mp4
 from tests.house.modules import ROOT
@@ -122,10 +121,17 @@ def test_a_disk_that_is_full_is_told_in_a_line(videos: Path, tmp_path: Path, mon
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(FindingLog, "append", full)
     order = ["run", "--videos_path", videos, "--mode", "custom_input", "--dimension", "ssim_adj", "--device", "cpu"]
-    result = call(*order, "--output_path", tmp_path)
-    assert (result.exit_code, "No space left on device" in result.stderr) == (1, True)
+    for place, name in (
+        ("evaluation.output.files.os.replace", "scores.csv"),
+        ("evaluation.findings.os.fsync", "findings-0.jsonl"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, full)
+            result = call(*order, "--output_path", tmp_path / name)
+        assert result.exit_code == 1
+        assert f"{tmp_path / name / name}: No space left on device; the same command goes on" in result.stderr
+    assert call(*order, "--output_path", tmp_path / "scores.csv").exit_code == 0
 
 
 def test_vbench_s_files_of_variants_of_any_name(videos: Path, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from evaluation.output.table import read_rows
-from evaluation.video.ahead import Ahead
+from evaluation.video.ahead import Ahead, _Decoder
+from evaluation.video.clip import Clip
 from tests.evaluation.videos import moving, write_mp4
 from tests.house.modules import ROOT
 
@@ -99,3 +102,26 @@ def test_frames_have_no_name_once_they_are_written(videos: Path, tmp_path: Path,
         (clip,) = decoders.clips([str(videos / "a cat-0.mp4")])
     assert seen == [[]]
     assert len(getattr(clip, "frames_THWC", ())) == 10
+
+
+def test_a_video_too_large_for_shared_memory_goes_to_a_temporary_file(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room is known only when the frames are there; here none of them fit into where they go first."""
+    (tmp_path / "shared").mkdir()
+    tried: list[Path] = []
+    real = _Decoder._clip
+
+    def clip(decoder: _Decoder, path: str, folder: Path) -> Clip:
+        tried.append(folder)
+        if len(tried) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(decoder, path, folder)
+
+    monkeypatch.setattr("evaluation.video.ahead._SHARED", tmp_path / "shared")
+    monkeypatch.setattr("evaluation.video.ahead._ROOM", 0)
+    monkeypatch.setattr(_Decoder, "_clip", clip)
+    with Ahead() as decoders:
+        (decoded,) = decoders.clips([str(videos / "a cat-0.mp4")])
+    assert tried == [tmp_path / "shared", Path(tempfile.gettempdir())]
+    assert len(getattr(decoded, "frames_THWC", ())) == 10
