@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from evaluation.errors import ClipError, EvaluationError, InputError
-from evaluation.findings import Finding
+from evaluation.findings import Finding, told_by
 from evaluation.job import Job
 from evaluation.measures import Measure
 from evaluation.rows import Row
@@ -107,14 +107,8 @@ def _finding(job: Job, measure: Measure, metric: VideoMetric, clip: Clip | ClipE
 def _row(job: Job, measure: Measure, metric: VideoMetric, record: Record) -> Row:
     low, high = (end if math.isfinite(end) else None for end in metric.range)
     return Row(
-        position=record.index,
-        video_path=record.video,
+        **told_by(record),
         video_sha256="",
-        prompt_id=record.prompt_id,
-        prompt=record.prompt,
-        variant=record.variant,
-        seed=record.seed,
-        index=record.sample,
         metric=measure.id,
         protocol=job.protocol,
         value=None,

@@ -11,13 +11,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Self, TextIO, final
+from typing import Any, Self, TextIO, final
 
 from evaluation.errors import InputError
 from evaluation.rows import Row
 from evaluation.video.record import Record
 
-__all__ = ["Finding", "FindingLog", "read_findings", "row_of"]
+__all__ = ["Finding", "FindingLog", "read_findings", "row_of", "told_by"]
 
 SCHEMA = 1
 
@@ -95,16 +95,20 @@ def _is_error(finding: Finding | None) -> bool:
 
 def row_of(finding: Finding, record: Record) -> Row:
     """The answer as the row of one of the manifest's lines."""
-    return replace(
-        finding.row,
-        position=record.index,
-        video_path=record.video,
-        prompt_id=record.prompt_id,
-        prompt=record.prompt,
-        variant=record.variant,
-        seed=record.seed,
-        index=record.sample,
-    )
+    return replace(finding.row, **told_by(record))
+
+
+def told_by(record: Record) -> dict[str, Any]:
+    """The fields of a row that come from the manifest's line."""
+    return {
+        "position": record.index,
+        "video_path": record.video,
+        "prompt_id": record.prompt_id,
+        "prompt": record.prompt,
+        "variant": record.variant,
+        "seed": record.seed,
+        "index": record.sample,
+    }
 
 
 def _finding(line: str, path: Path) -> Finding | None:

@@ -118,7 +118,7 @@ def build(job: Job, found: Mapping[str, Found], device: str) -> dict[str, VideoM
 
     towers = Towers(found, device=device, precision=job.precision)
     metrics = [_long(job, load(name).build(towers, job.options), towers) for name in job.metrics]
-    return {metric.id: metric for metric in (*metrics, *job.own)}
+    return {metric.id: metric for metric in (*metrics, *(metric.to(device) for metric in job.own))}
 
 
 def _long(job: Job, metric: VideoMetric, towers: Towers) -> VideoMetric:

@@ -68,6 +68,14 @@ class JudgedMetric(VideoMetric):
         """
         return cls(judge_of(cls.id, towers, options), reduction=options.reduction).to(towers.device)
 
+    def to(self, *arguments: Any, **named: Any) -> Self:
+        """As `torch.nn.Module.to`; the judge comes along, unless it has a device of its own."""
+        super().to(*arguments, **named)
+        move = getattr(self.judge, "to", None)
+        if move is not None:
+            move(self.device)
+        return self
+
     @property
     def provenance(self) -> Mapping[str, Any]:
         """What decides its values: the judge, the frames, the words."""

@@ -357,3 +357,15 @@ def test_half_batches_and_half_precision(weights: dict[str, str]) -> None:
         measure = Measure(id="x", entry=None, backbone=backbone)
         assert measure.dtype(half) == dtype
         assert measure.dtype(replace(half, device="cpu")) == measure.dtype(replace(half, precision="fp32")) == "float32"
+
+
+def test_the_judge_of_a_metric_of_one_s_own_goes_where_the_evaluation_runs() -> None:
+    from evaluation.judge.local import LocalJudge
+    from evaluation.judge.question import Question
+    from evaluation.measures import build
+    from evaluation.metrics.judged import Judged
+
+    moving_judge, staying = LocalJudge("x"), LocalJudge("x", device="cpu")
+    own = tuple(Judged(Question(id=str(n), question="Is it?"), judge) for n, judge in enumerate((moving_judge, staying)))
+    build(Job(records=(), own=own), {}, "meta")
+    assert (moving_judge._device, staying._device) == ("meta", "cpu")
