@@ -1,6 +1,6 @@
 """What a tuned refiner is worth alone in the shapes world: one prompt written in one go, one video, read by the exact verifier.
 
-    python -m benchmarks.stage3_refiner --adapter tuned=runs/refiner/adapter --out runs/stage3 --table ckpt/shapes/stage3.json
+    python -m benchmarks.stage3_refiner --adapter tuned=ckpt/shapes/refiner --out runs/stage3 --table ckpt/shapes/stage3.json
 
 Arms: the user's own words; the same refiner untuned; one arm for each ``--adapter NAME=FOLDER``; the oracle caption. Prints one
 JSON line an arm, and the paired differences to the untuned refiner and between adapters in their order (a second round against
@@ -10,6 +10,7 @@ the first).
 from __future__ import annotations
 
 import argparse
+import hashlib
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,6 +54,9 @@ def main() -> None:
     effects = {f"{name} against untuned": (name, UNTUNED) for name in tuned}
     effects |= {f"{later} against {earlier}": (later, earlier) for earlier, later in pairwise(tuned)}
     compared = compare_texts(CONFIG, overrides, texts, asked, options.out, effects=effects, last=tuned[-1], seed=options.seed)
+    for folder in filter(None, adapters.values()):
+        file = Path(folder) / "adapter_model.safetensors"
+        compared["weights"][f"{file.parent.name}/{file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     show("stage3_refiner", compared, options.table)
 
 

@@ -2,7 +2,8 @@
 
     python -m rapo_lightning.shapes.card ckpt/shapes
 
-Reads the ``training.json`` that each training script leaves beside its weights and the lines of `gates` in ``gates.jsonl``.
+Reads the ``training.json`` that each training leaves beside its weights, the lines of `gates` in ``gates.jsonl``, and the tables
+``table.json``, ``ablation.json`` and ``stage3.json``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,16 @@ _PARTS = {
     "language": "Qwen2-type chat model: rewrite, restyle, merge, extract, select",
     "encoder": "SentenceTransformer on BERT",
 }
+_ADAPTERS = {
+    "restyle": ("L_r: writes any text as a training caption", "shapes_restyle"),
+    "select": ("L_d: chooses between Stage 1's rewrites", "shapes_select"),
+    "refiner": ("Stage 3: writes in one go what the loop found", "shapes_refiner"),
+}
+_TABLES = {
+    "table": "rapo quickstart --prompts 500",
+    "ablation": "python -m benchmarks.stage1_ablation",
+    "stage3": "python -m benchmarks.stage3_refiner",
+}
 _TEXT = """\
 # The tiny stack
 
@@ -36,6 +47,17 @@ To train the stack anew, well within one GPU hour: `python -m rapo_lightning.sha
 ## Training
 
 {training}
+
+Adapters of `language/`, by `rapo train` with the configuration named; its head tells how the pairs were made:
+
+{adapters}
+
+## What they are worth
+
+Shares of held-out prompts whose video has everything asked for, by the exact verifier; paired differences with 95 % intervals in
+the files.
+
+{worth}
 
 ## Gates
 
@@ -63,6 +85,14 @@ def card(stack: Path) -> str:
             ("part", "steps", "minutes", "seed", "on"),
             [row for name, record in records.items() if record for row in _trainings(name, record)],
         ),
+        adapters=_table(
+            ("folder", "what it is", "configuration", "pairs", "steps", "nats a token", "seed"),
+            [_adapter(stack / name, name, *what) for name, what in _ADAPTERS.items()],
+        ),
+        worth=_table(
+            ("file", "arm", "prompts", "right", "of the gap from raw to oracle"),
+            [row for name, command in _TABLES.items() for row in _worth(stack / f"{name}.json", command)],
+        ),
         count=" or ".join(dict.fromkeys(str(gate[_counted(gate)]) for gate in gates)) or "no",
         gates=_table(("gate", "reached", "asked for"), [_gate(gate) for gate in gates]),
         files=_table(
@@ -73,7 +103,7 @@ def card(stack: Path) -> str:
                     f"{file.stat().st_size:,}",
                     hashlib.sha256(file.read_bytes()).hexdigest(),
                 )
-                for name in _PARTS
+                for name in (*_PARTS, *_ADAPTERS)
                 for file in sorted((stack / name).rglob("*.safetensors"))
             ],
         ),
@@ -99,6 +129,25 @@ def _trainings(name: str, record: Mapping[str, Any]) -> Iterator[tuple[str, ...]
         yield from _trainings(name, record["before"])
     seconds, seed = record["seconds"] / 60, record["settings"]["seed"]
     yield name, f"{record['steps']:,.0f}", f"{seconds:.1f}", str(seed), f"{record['device']}, torch {record['torch']}"
+
+
+def _adapter(folder: Path, name: str, what: str, configuration: str) -> tuple[str, ...]:
+    record = _record(folder / "training.json")
+    if not record:
+        return f"`{name}/`", what, f"`{configuration}`", "not there yet", "", "", ""
+    steps = f"{record['exported_step']:,} of {record['steps']:,}"
+    figures = f"{record['data']['pairs']:,}", steps, f"{record['validation_loss']:.4f}", str(record["settings"]["seed"])
+    return f"`{name}/`", what, f"`{configuration}`", *figures
+
+
+def _worth(file: Path, command: str) -> Iterator[tuple[str, ...]]:
+    """The arms of a comparison."""
+    table = _record(file)
+    for arm in table.get("arms", ()):
+        closed = table["gap_closed"].get(arm["name"])
+        gap = "" if closed is None else f"{closed:.0%}"
+        right = f"{arm['right']:.1%} ({arm['low']:.1%} to {arm['high']:.1%})"
+        yield f"`{file.name}`: `{command}`", arm["name"], str(arm["prompts"]), right, gap
 
 
 def _gate(gate: Mapping[str, Any]) -> tuple[str, str, str]:

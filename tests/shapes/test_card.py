@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,18 +47,41 @@ def test_a_card_tells_every_training_gate_and_file(tmp_path: Path) -> None:
     assert "| `video/a.safetensors` | 7 | " in text
 
 
-def test_the_large_table_is_of_these_weights_and_carries_the_claim() -> None:
-    table = json.loads((STACK / "table.json").read_text(encoding="utf-8"))
-    hashes = {name: hashlib.sha256((STACK / name).read_bytes()).hexdigest()[:16] for name in table["weights"]}
-    assert table["weights"] == hashes, "rapo quickstart --prompts 500 --table ckpt/shapes/table.json"
-    assert {name.partition("/")[0] for name in hashes} >= {"video", "judge", "language"}
+def _table(name: str, command: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A table of the stack and its arms by name; it must be of the weights that lie here."""
+    table = json.loads((STACK / f"{name}.json").read_text(encoding="utf-8"))
+    hashes = {file: hashlib.sha256((STACK / file).read_bytes()).hexdigest()[:16] for file in table["weights"]}
+    assert table["weights"] == hashes, command
     arms = {arm["name"]: arm for arm in table["arms"]}
     assert all(arm["prompts"] >= 500 for arm in arms.values())
+    return table, arms
+
+
+def test_the_large_table_is_of_these_weights_and_carries_the_claims() -> None:
+    table, arms = _table("table", "rapo quickstart --prompts 500 --table ckpt/shapes/table.json")
+    assert {name.partition("/")[0] for name in table["weights"]} == {"video", "judge", "language", "encoder", "restyle", "select"}
     assert table["gap_closed"]["stage 2"] >= 0.6
-    gain, low, _ = table["minus_best_of_n"]["stage 2"]
-    assert gain >= 0.05
-    assert low > 0
+    assert table["gap_closed"]["stage 1"] >= 0.4
+    for name in ("stage 2", "stage 1 + 2"):
+        gain, low, _ = table["minus_best_of_n"][name]
+        assert gain >= 0.05
+        assert low > 0
     assert arms["oracle caption"]["right"] - arms["raw prompt"]["right"] >= 0.25
+
+
+def test_the_ablation_is_of_these_weights_and_shows_what_both_adapters_are_worth() -> None:
+    table, _ = _table("ablation", "python -m benchmarks.stage1_ablation --prompts 500 --table ckpt/shapes/ablation.json")
+    assert {name.partition("/")[0] for name in table["weights"]} >= {"language", "encoder", "restyle", "select"}
+    for part in ("Stage 1", "L_r, whole", "L_r, alone", "L_d against the language model", "L_d against lots"):
+        assert table["effects"][part][1] > 0, part
+    assert "refactor by L_r, no retrieval" in table["gap_closed"]  # the control
+
+
+def test_the_refiner_s_table_is_of_these_weights_and_carries_the_claim() -> None:
+    table, _ = _table("stage3", "python -m benchmarks.stage3_refiner --prompts 500 --table ckpt/shapes/stage3.json")
+    assert {name.partition("/")[0] for name in table["weights"]} >= {"language", "refiner"}
+    assert table["gap_closed"]["tuned"] >= 0.6
+    assert table["effects"]["tuned against untuned"][1] > 0
 
 
 @pytest.mark.parametrize("name", ["video", "judge", "language", "encoder"])
