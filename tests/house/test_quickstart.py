@@ -157,5 +157,5 @@ def test_the_embedded_default_runs(tmp_path: Path) -> None:
     assert [arm["name"] for arm in answer["arms"]] == names
     assert all(arm["judge"] is not None for arm in answer["arms"])
     weights = read_run(tmp_path / "run")["weights"]
-    assert {name.split("/")[0] for name in weights} == {"video", "judge", "language", "encoder"}
+    assert {name.split("/")[0] for name in weights} == {"video", "judge", "language", "encoder", "restyle", "select"}
     assert all((ROOT / "ckpt/shapes" / name).is_file() for name in weights)
