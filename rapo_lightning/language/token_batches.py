@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from rapo_lightning.language.word_tokens import WordTokens, spread
+
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
@@ -64,6 +66,7 @@ class BatchTokenizer:
     def __init__(self, tokenizer: Any, limit: int | None) -> None:
         self._tokenizer = tokenizer
         self._limit = limit
+        self._words = WordTokens.of(tokenizer.backend_tokenizer)
 
     @classmethod
     def of(cls, module: Any) -> BatchTokenizer | None:
@@ -84,27 +87,30 @@ class BatchTokenizer:
 
     def tokenise(self, texts: Sequence[str], budget: int) -> TokenBatches:
         """Batches of at most ``budget`` tokens with padding, or of one text."""
+        tokens, lengths = self._tokens(texts)
+        order = np.argsort(lengths, kind="stable")
+        begins = (lengths.cumsum() - lengths)[order]
+        lengths = lengths[order]
+        spans = list(cut(lengths, budget))
+        widths = np.concatenate([np.full(last - first, lengths[last - 1]) for first, last in spans]) if spans else lengths
+        ids = np.full(int(widths.sum()), self._tokenizer.pad_token_id or 0, dtype=np.int64)
+        ids[spread(widths.cumsum() - widths, lengths)] = tokens[spread(begins, lengths)]
+        return TokenBatches(order=order, lengths=lengths, spans=spans, ids=ids)
+
+    def _tokens(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The texts' tokens one after the other, and how many each has."""
         backend = self._tokenizer.backend_tokenizer
         backend.no_padding()
+        if self._words is not None:
+            backend.no_truncation()
+            return self._words.tokens(texts, self._limit)
         if self._limit is None:
             backend.no_truncation()
         else:
             backend.enable_truncation(self._limit)
         ids = [encoding.ids for encoding in backend.encode_batch_fast(list(texts))]
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-        order = np.argsort(lengths, kind="stable")
-        lengths = lengths[order]
-        spans = list(cut(lengths, budget))
-        widths = np.concatenate([np.full(last - first, lengths[last - 1]) for first, last in spans]) if spans else lengths
-        sorted_ids = chain.from_iterable(ids[text] for text in order.tolist())
-        flat = np.fromiter(sorted_ids, dtype=np.int64, count=int(lengths.sum()))
-        if not np.array_equal(widths, lengths):
-            padded = np.full(int(widths.sum()), self._tokenizer.pad_token_id or 0, dtype=np.int64)
-            starts = np.concatenate([[0], widths.cumsum()[:-1]])
-            before = lengths.cumsum() - lengths
-            padded[np.arange(len(flat)) + np.repeat(starts - before, lengths)] = flat
-            flat = padded
-        return TokenBatches(order=order, lengths=lengths, spans=spans, ids=flat)
+        return np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(lengths.sum())), lengths
 
 
 def cut(lengths: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int]]:

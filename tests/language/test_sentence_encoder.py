@@ -36,12 +36,17 @@ SHAPE: dict[str, Any] = {
 }
 
 
-def save_bert(folder: Path) -> Path:
-    """A random BERT with a tokenizer of whole words that marks both ends of a text."""
-    vocabulary = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+def save_bert(folder: Path, *, pieces: bool = False) -> Path:
+    """A random BERT with a tokenizer of whole words, or as BERT's own of ``pieces``, that marks both ends of a text."""
+    vocabulary = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, "##n", "##r"])}
+    if pieces:
+        tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+        tokenizer.normalizer = normalizers.BertNormalizer()
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    else:
+        tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+        tokenizer.normalizer = normalizers.Lowercase()
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     torch.manual_seed(0)
@@ -65,8 +70,9 @@ def save_decoder(folder: Path) -> Path:
 
 def save_encoder(folder: Path, kind: str) -> Path:
     """A SentenceTransformer of one of several builds."""
-    save = save_decoder if kind == "left" else save_bert
-    words = Transformer(str(save(folder / "plain")), max_seq_length=20)
+    plain = folder / "plain"
+    plain = save_decoder(plain) if kind == "left" else save_bert(plain, pieces=kind == "pieces")
+    words = Transformer(str(plain), max_seq_length=20)
     pooling = Pooling(32, pooling_mode={"left": "lasttoken"}.get(kind, kind if kind in {"cls", "max", "lasttoken"} else "mean"))
     rest = {"bare": [], "dense": [Dense(32, 12), Normalize()]}.get(kind, [Normalize()])
     prompts = {"prompts": {"p": "ba be bi "}, "default_prompt_name": "p"} if kind == "prompt" else {}
@@ -80,7 +86,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: save_encoder(root / kind, kind) for kind in ("mean", *OTHERS)}
 
 
-OTHERS = ("cls", "max", "lasttoken", "bare", "left", "dense", "prompt")
+OTHERS = ("pieces", "cls", "max", "lasttoken", "bare", "left", "dense", "prompt")
 
 
 def phrases(count: int, seed: int = 0, longest: int = 30) -> list[str]:
