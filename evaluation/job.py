@@ -50,7 +50,8 @@ class Job:
 
     Attributes:
         records: the manifest's lines.
-        missing: files that a benchmark wants and that are not there.
+        missing: lines for the videos that a benchmark wants and that are not there.
+        notes: what is to be said with the results: what is odd about the input, or the protocol.
         metrics: names in the catalogue.
         own: metrics that are in no catalogue: a user's, or a judge's question from a configuration.
         options: of the metrics.
@@ -64,7 +65,8 @@ class Job:
     """
 
     records: tuple[Record, ...]
-    missing: tuple[str, ...] = ()
+    missing: tuple[Record, ...] = ()
+    notes: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     own: tuple[VideoMetric, ...] = ()
     options: Options = field(default_factory=Options)

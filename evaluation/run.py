@@ -115,11 +115,11 @@ def evaluate(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
-    """A plan with what it was made from: the weights, and the hashes of files as far as they had to be known."""
+    """A plan with what it was made from: the weights, and the hashes of the files, if there were answers before."""
 
     plan: Plan
     found: Mapping[str, Found]
-    hashes: Mapping[str, str]
+    hashes: Mapping[str, str] | None
 
     @classmethod
     def of(cls, job: Job, folder: Path) -> _State:
@@ -130,16 +130,16 @@ class _State:
         if not everything:
             raise InputError(f"none of the videos is for {', '.join(by)}: see their dimensions")
         answers = read_findings(folder)
-        hashes = _hashes(work.path for work in everything) if answers else {}
+        hashes = _hashes(work.path for work in everything) if answers else None
 
         def is_open(work: Work, item: tuple[Record, str]) -> bool:
-            finding = answers.get(_key(job, by[item[1]], item[0], hashes.get(work.path, "")))
+            finding = answers.get(_key(job, by[item[1]], item[0], (hashes or {}).get(work.path, "")))
             return finding is None or finding.row.status == "error"
 
         todo = [replace(work, items=tuple(item for item in work.items if is_open(work, item))) for work in everything]
         made = Plan(
             videos=len(everything),
-            missing_files=(*(work.path for work in everything if not is_there(work.path)), *job.missing),
+            missing_files=(*(work.path for work in everything if not is_there(work.path)), *_paths(job.missing, by)),
             known=sum(len(work.items) for work in everything) - sum(len(work.items) for work in todo),
             todo=tuple(work for work in todo if work.items),
             measures=by,
@@ -150,11 +150,14 @@ class _State:
 def _done(job: Job, state: _State, folder: Path) -> Done:
     """The rows of the manifest's lines, of all that the folder now holds."""
     answers, by = read_findings(folder), state.plan.measures
-    hashes = {**state.hashes, **_hashes({record.video for record in job.records} - set(state.hashes))}
+    hashes = state.hashes
+    if hashes is None:  # all answers are of now
+        hashes = {finding.row.video_path: finding.row.video_sha256 for finding in answers.values()}
     rows, asked = [], Counter[tuple[str, str]]()
+    for record in (*job.records, *job.missing):
+        asked.update((record.variant, name) for name in wanted(record, by))
     for record in job.records:
         for name in wanted(record, by):
-            asked[record.variant, name] += 1
             by_content = _key(job, by[name], record, hashes.get(record.video, ""))
             finding = answers.get(by_content) or answers.get((record.video, *by_content[1:]))
             if finding is not None:
@@ -166,13 +169,20 @@ def _done(job: Job, state: _State, folder: Path) -> Done:
         metrics=tuple(by),
         asked=dict(asked),
         missing_files=state.plan.missing_files,
+        notes=job.notes,
     )
-    return Done(folder=folder, header=header, rows=tuple(rows), missing=sum(asked.values()) - len(rows))
+    questions = sum(len(wanted(record, by)) for record in job.records)
+    return Done(folder=folder, header=header, rows=tuple(rows), missing=questions - len(rows))
 
 
 def _key(job: Job, measure: Measure, record: Record, sha256: str) -> tuple[str, str, str, str, str]:
     """`Finding.key` of the answer to a question."""
     return sha256, measure.asked(record), measure.dtype(job), job.protocol, code_version()
+
+
+def _paths(missing: Iterable[Record], by: Mapping[str, Measure]) -> Iterator[str]:
+    """The files that some metric would have been asked of, each once."""
+    return iter(dict.fromkeys(record.video for record in missing if wanted(record, by)))
 
 
 def _hashes(paths: Iterable[str]) -> dict[str, str]:

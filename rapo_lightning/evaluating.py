@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,7 @@ def evaluate(
     overrides: Sequence[str] = (),
     allow: Sequence[str] = (),
     gates: Sequence[str] = (),
-    imported: Sequence[Path] = (),
+    imported: Sequence[str] = (),
     download: bool = False,
     planned: Callable[[Plan], None] = lambda plan: None,
     finished: Callable[[int], None] = lambda errors: None,
@@ -88,7 +88,7 @@ def evaluate(
         overrides, allow: as everywhere.
         gates: ``[variant:]metric=value``, beside the configuration's.
         download: fetch weights that are missing.
-        imported: VBench's ``*_eval_results.json``, for the totals of the first variant.
+        imported: ``[variant:]file``, VBench's ``*_eval_results.json``, for the totals.
         planned: told the plan; finished: told each file's number of errors.
 
     Raises:
@@ -98,7 +98,7 @@ def evaluate(
     from evaluation import run
     from evaluation.measures import needed
     from evaluation.output.gate import check_names, failures, parse_gates
-    from evaluation.output.vbench import read_values
+    from evaluation.output.imported import read_imported
     from evaluation.results import write_results
     from evaluation.weights.fetch import fetch
 
@@ -109,7 +109,7 @@ def evaluate(
         if download:
             fetch(needed(job), job.weights, logger.warning)
         variants = list(dict.fromkeys(record.variant for record in job.records))
-        values = {name: value for file in imported for name, value in read_values(file).items()}
+        values = read_imported(imported, variants)
 
         def told(plan: Plan) -> None:
             check_names(asked, plan.measures, variants)
@@ -121,7 +121,7 @@ def evaluate(
         summary = write_results(
             done,
             job,
-            imported={variants[0]: values} if values else None,
+            imported=values,
             allow_proxy=config.allow_proxy,
             fill_missing_zero=config.fill_missing_zero,
         )
@@ -131,7 +131,7 @@ def evaluate(
 def _job(config: EvaluateConfig, positions: Positions, given: Path | None, allow: Sequence[str]) -> Job:
     from evaluation.inputs.read import read_input
     from evaluation.job import Job, Long
-    from evaluation.lengths import protocol_of
+    from evaluation.lengths import with_protocol
     from evaluation.options import Options
     from evaluation.video.decoding import Limits
 
@@ -155,6 +155,7 @@ def _job(config: EvaluateConfig, positions: Positions, given: Path | None, allow
     job = Job(
         records=found.records,
         missing=found.missing,
+        notes=found.notes,
         metrics=tuple(config.metrics),
         own=own,
         options=Options(
@@ -176,7 +177,7 @@ def _job(config: EvaluateConfig, positions: Positions, given: Path | None, allow
         device=config.device,
         devices=config.devices,
     )
-    return replace(job, protocol=protocol_of(job, config.protocol))
+    return with_protocol(job, config.protocol)
 
 
 def _parts(config: EvaluateConfig, positions: Positions, allow: Sequence[str]) -> tuple[Any, tuple[Any, ...]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,7 +52,9 @@ def run(
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     allow_proxy: Annotated[bool, typer.Option("--allow-proxy", help="Take suffixed metrics into a total.proxy.")] = False,
     fill_missing_zero: Annotated[bool, typer.Option("--fill-missing-zero", help="As VBench: what is missing is 0.")] = False,
-    imported: Annotated[list[Path] | None, typer.Option("--import", help="VBench's results, for the totals.")] = None,
+    imported: Annotated[
+        list[str] | None, typer.Option("--import", metavar="[VARIANT:]FILE", help="VBench's results, for the totals.")
+    ] = None,
     vbench_compat: Annotated[bool, typer.Option("--vbench-compat", help="Write VBench's own files, too.")] = False,
     load_ckpt_from_local: Annotated[bool, typer.Option("--load_ckpt_from_local", help="VBench's; so it is always.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="So it is always.")] = False,
@@ -70,11 +71,11 @@ def run(
     with command():
         from evaluation.dimensions import DIMENSIONS
         from evaluation.errors import InputError
-        from evaluation.lengths import protocol_of
+        from evaluation.lengths import with_protocol
         from evaluation.measures import needed
         from evaluation.output.gate import check_names, failures, parse_gates
+        from evaluation.output.imported import read_imported
         from evaluation.output.terminal import summary_text
-        from evaluation.output.vbench import read_values
         from evaluation.results import write_results
         from evaluation.run import evaluate, plan
         from evaluation.weights.fetch import fetch
@@ -102,13 +103,13 @@ def run(
         )
         if download:
             fetch(needed(job), job.weights, say)
-        job = replace(job, protocol=protocol_of(job, protocol))  # type: ignore[arg-type]
+        job = with_protocol(job, protocol)  # type: ignore[arg-type]
         if dry_run:
             _tell(plan(job, output_path))
             return
-        values = {name: value for file in imported or () for name, value in read_values(file).items()}
         counter = Counter(0)
         variants = list(dict.fromkeys(record.variant for record in job.records))
+        values = read_imported(imported or (), variants)
 
         def planned(plan: Plan) -> None:
             check_names(gates, plan.measures, variants)
@@ -121,7 +122,7 @@ def run(
         summary = write_results(
             done,
             job,
-            imported={variants[0]: values} if values else None,
+            imported=values,
             allow_proxy=allow_proxy,
             fill_missing_zero=fill_missing_zero,
         )
@@ -205,7 +206,13 @@ def _job(
     if lengths is not None:
         long["lengths"] = read_lengths(lengths)
     return Job(
-        records=found.records, missing=found.missing, metrics=metrics, options=Options(**options), long=Long(**long), **more
+        records=found.records,
+        missing=found.missing,
+        notes=found.notes,
+        metrics=metrics,
+        options=Options(**options),
+        long=Long(**long),
+        **more,
     )
 
 

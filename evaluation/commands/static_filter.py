@@ -29,13 +29,14 @@ def static_filter(
         from evaluation.output.files import write_atomic
         from evaluation.static_filter import static_videos
         from evaluation.towers import Towers
-        from evaluation.video.clip import decode
+        from evaluation.video.ahead import Ahead
         from evaluation.weights.lookup import find
 
         records = read_input(given).records
         found = find(["raft|raft_things"], pairs(weights or (), "--weights"))
         towers = Towers(found, device=device_named(device))
-        chosen = static_videos(records, lambda record: decode(record.video), towers.raft, keep=keep)
+        with Ahead() as ahead:
+            chosen = static_videos(records, lambda record: ahead.clip(record.video), towers.raft, keep=keep)
         kept = numbered(replace(record, video=str(Path(record.video).resolve())) for record in chosen.kept)
         write_atomic(out, manifest_lines(kept))
         print(f"{out}: {len(kept):,} static videos of {len(chosen.static):,} that were looked at")

@@ -55,12 +55,12 @@ class Found:
 
     Attributes:
         records: in order, numbered from 0.
-        missing: files that a benchmark asks for and that are not there.
+        missing: lines for the videos that a benchmark asks for and that are not there; their numbers mean nothing.
         notes: for people: what is odd, but no error.
     """
 
     records: tuple[Record, ...]
-    missing: tuple[str, ...] = ()
+    missing: tuple[Record, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evaluation.errors import InputError
@@ -22,7 +22,7 @@ def read_suite(
     special: str = "",
     variant: str = "original",
 ) -> Found:
-    """The records of all videos that the suite knows, in its order, and the files that it misses.
+    """The records of all videos that the suite knows, in its order, and lines for those that it misses.
 
     Args:
         folder: of the videos.
@@ -32,7 +32,7 @@ def read_suite(
         variant: of all records.
 
     A prompt that the suite lists twice has its videos twice, as VBench counts them. In VBench's layout of folders by dimension a
-    video is for the dimensions of its folder.
+    video is for the dimensions of its folder, and one that is missing is missing in its folder.
 
     Raises:
         InputError: no such folder, or no video in it is the suite's: says what a name should look like.
@@ -62,13 +62,43 @@ def read_suite(
             f"{folder}: none of {len(files):,} videos is named as {suite.name} wants it, such as {example!r}; videos of other "
             "prompts are custom_input, or go into a manifest"
         )
-    here = {(number, sample) for number, sample, _, asked in found if asked}
-    lost = [name for name in names.expected if not any((place[id(p)], s) in here for p, s in names.find(name))]
+    held: dict[tuple[int, int], set[str]] = {}
+    for number, sample, _, asked in found:
+        held.setdefault((number, sample), set()).update(asked)
+    in_folders = any(_of_folder(suite.name, prompt, path) for path, items in matched.items() for prompt, _ in items)
+    lost = [
+        (path, _record(folder / path, prompt, sample, asked, variant))
+        for path, prompt, sample, asked in _lost(names, place, held, wanted, in_folders)
+    ]
+    foreign = [path for path, items in matched.items() if not items]
     return Found(
         records=numbered(records),
-        missing=tuple(str(folder / name) for name in lost),
-        notes=_notes(suite.name, names, [path for path, items in matched.items() if not items], lost),
+        missing=tuple(record for _, record in lost),
+        notes=_notes(suite.name, names, foreign, list(dict.fromkeys(path for path, _ in lost))),
     )
+
+
+def _lost(
+    names: Names,
+    place: Mapping[int, int],
+    held: Mapping[tuple[int, int], Collection[str]],
+    wanted: Collection[str],
+    in_folders: bool,
+) -> Iterator[tuple[str, SuitePrompt, int, tuple[str, ...]]]:
+    """Every file that is not there, with the dimensions that it would be for; what is not ``wanted`` is not missed."""
+    for name in names.expected:
+        for prompt, sample in names.find(name):
+            known = held.get((place[id(prompt)], sample))
+            if not prompt.dimension:
+                if known is None:
+                    yield name, prompt, sample, ()
+                continue
+            asked = [one for one in prompt.dimension if one not in (known or ()) and (not wanted or one in wanted)]
+            by_folder: dict[str, list[str]] = {}
+            for one in asked:
+                by_folder.setdefault(DIMENSION_FOLDERS.get(one, one) if in_folders else "", []).append(one)
+            for parent, some in by_folder.items():
+                yield f"{parent}/{name}" if parent else name, prompt, sample, tuple(some)
 
 
 def _record(path: Path, prompt: SuitePrompt, sample: int, dimensions: Sequence[str], variant: str) -> Record:
@@ -86,9 +116,13 @@ def _record(path: Path, prompt: SuitePrompt, sample: int, dimensions: Sequence[s
 
 def _dimensions(suite: str, prompt: SuitePrompt, path: str) -> tuple[str, ...]:
     """What a file is for: all dimensions of its prompt, or in a folder of one of VBench's dimensions those that share it."""
+    return _of_folder(suite, prompt, path) or prompt.dimension
+
+
+def _of_folder(suite: str, prompt: SuitePrompt, path: str) -> tuple[str, ...]:
+    """The prompt's dimensions that share the folder in which the file lies, where that is one of VBench's."""
     parent = Path(path).parent.name
-    held = [name for name in prompt.dimension if DIMENSION_FOLDERS.get(name, name) == parent]
-    return tuple(held) if suite == "vbench" and held else prompt.dimension
+    return tuple(name for name in prompt.dimension if suite == "vbench" and DIMENSION_FOLDERS.get(name, name) == parent)
 
 
 def _notes(suite: str, names: Names, foreign: Sequence[str], lost: Sequence[str]) -> tuple[str, ...]:

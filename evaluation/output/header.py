@@ -20,6 +20,7 @@ class Header:
         asked: how many videos each (variant, metric) was asked for, those of ``missing_files`` too; from it ``n_missing``, the
             number of those without a row, is made. Empty: as many as there are rows.
         missing_files: files that a suite of prompts wants and that are not there.
+        notes: what is to be said with the results: what is odd about the input, or the protocol.
     """
 
     protocol: str = "vbench"
@@ -28,3 +29,4 @@ class Header:
     metrics: tuple[str, ...] = ()
     asked: Mapping[tuple[str, str], int] = field(default_factory=dict)
     missing_files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -75,6 +75,7 @@ def summarise(
         "pairs": pairs,
         "variants": variants,
         "missing_files": list(header.missing_files),
+        "notes": list(header.notes),
         "errors": [
             {"video_path": row.video_path, "metric": row.metric, "code": row.error_code, "message": row.error_message}
             for row in rows

@@ -86,6 +86,18 @@ class Ahead:
             yield clip
             del clip
 
+    def clip(self, path: str) -> Clip:
+        """One file's clip.
+
+        Raises:
+            ClipError: there is none.
+            OSError: there is no room for frames, or no process can be started.
+        """
+        clip = self._threads.submit(self._clip, path).result()
+        if isinstance(clip, ClipError):
+            raise clip
+        return clip
+
     def seconds(self, paths: Iterable[str]) -> list[float | None]:
         """How long each file says that it lasts; None where it cannot be read."""
         return list(self._threads.map(self._seconds, paths))

@@ -27,7 +27,8 @@ def evaluate(
         typer.Option("--fail-under", metavar="[VARIANT:]METRIC=VALUE", help="End with exit code 4 below it; repeatable."),
     ] = None,
     imported: Annotated[
-        list[Path] | None, typer.Option("--import", metavar="FILE", help="VBench's results for what is missing in the totals.")
+        list[str] | None,
+        typer.Option("--import", metavar="[VARIANT:]FILE", help="VBench's results for what is missing in the totals."),
     ] = None,
     devices: Annotated[int | None, typer.Option("--devices", min=1, help="Processes, each on a GPU of its own.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch weights that are missing; says their licences.")] = False,

@@ -34,8 +34,12 @@ def test_a_flat_folder_of_vbench(tmp_path: Path) -> None:
         (f"{acts}-1.mp4", acts, 1, ("human_action",)),
     ]
     assert [r.index for r in found.records] == [0, 1, 2]
-    assert len(found.missing) == 4720 - 3
-    assert str(tmp_path / f"{STILL}-1.mp4") in found.missing
+    assert len(found.missing) == 4730 - 3, "two prompts are listed twice"
+    lost = {record.video: record for record in found.missing}
+    still = lost[str(tmp_path / f"{STILL}-1.mp4")]
+    assert (still.prompt, still.sample, still.dimensions) == (STILL, 1, ("temporal_flickering",))
+    assert len(lost) == 4720 - 3
+    assert "4,717 of 4,720 videos of vbench are not there" in found.notes[0]
     assert any("my own-0.mp4" in note for note in found.notes)
     few = read_suite(tmp_path, PromptSuite("vbench"), dimensions=["human_action"])
     assert [r.prompt for r in few.records] == [acts]
@@ -53,6 +57,14 @@ def test_folders_by_dimension_and_a_name_between(tmp_path: Path) -> None:
         place.prompt: {"scene", "background_consistency"},
     }
     assert found.records[-1].auxiliary_info or found.records[0].auxiliary_info
+    lost = {Path(record.video).relative_to(tmp_path).as_posix(): set(record.dimensions) for record in found.missing}
+    assert lost[f"subject_consistency/{both.prompt}-x-1.mp4"] == {"subject_consistency", "dynamic_degree", "motion_smoothness"}
+    assert f"subject_consistency/{both.prompt}-x-0.mp4" not in lost
+    some = next(p for p in prompts if "overall_consistency" in p.dimension)
+    assert lost[f"overall_consistency/{some.prompt}-x-4.mp4"] == set(some.dimension)
+    assert all("/" in name for name in lost)
+    only = read_suite(tmp_path, PromptSuite("vbench"), special="-x", dimensions=["background_consistency"])
+    assert {record.dimensions for record in only.missing} == {("background_consistency",)}
 
 
 def test_a_prompt_that_is_listed_twice_counts_twice(tmp_path: Path) -> None:
