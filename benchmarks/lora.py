@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=5, help="steps that are not timed")
     parser.add_argument("--steps", type=int, default=25, help="steps that are")
     parser.add_argument("--sides", default="ours,trl,ours")
+    parser.add_argument("--peft-layers", action="store_true", help="PEFT's own LoRA layers on our side, too")
     parser.add_argument("--compile", action="store_true", help="compile the decoder's layers, on our side")
     options = parser.parse_args()
     device = torch.device(options.device)
@@ -113,7 +114,8 @@ def _ours(model: Any, lessons: Sequence[TokenLesson], options: argparse.Namespac
         learning_rate=RATE,
         compile=options.compile,
     )
-    module.attach_to(LoadedModel(base=Base(model), format=_NO_FORMAT, ends=frozenset(), pad=0, context=None))
+    with _peft_layers() if options.peft_layers else contextlib.nullcontext():
+        module.attach_to(LoadedModel(base=Base(model), format=_NO_FORMAT, ends=frozenset(), pad=0, context=None))
     data = LessonData(
         [(lesson,) for lesson in lessons],
         [],
@@ -202,6 +204,19 @@ def _now() -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
+
+
+@contextlib.contextmanager
+def _peft_layers() -> Any:
+    """Adapters attached herein are as PEFT makes them."""
+    from rapo_lightning.tuning import low_rank
+
+    before = low_rank.add_in_place
+    low_rank.add_in_place = lambda model: 0
+    try:
+        yield
+    finally:
+        low_rank.add_in_place = before
 
 
 @contextlib.contextmanager

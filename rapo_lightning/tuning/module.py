@@ -104,6 +104,8 @@ class RewriterModule(LightningModule):
 
     def attach_to(self, loaded: LoadedModel) -> None:
         """Attach the adapter to a base that is in memory already."""
+        from rapo_lightning.tuning.low_rank import add_in_place
+
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             if self.adapter is None:
@@ -112,6 +114,7 @@ class RewriterModule(LightningModule):
                 model = lora.load(loaded.model, self.adapter, base=self.base, trainable=True)
                 if self.objective == "dpo":
                     lora.load(loaded.model, self.adapter, base=self.base, name=_REFERENCE, beside=model)
+        add_in_place(model)
         model.train()  # it was loaded for use, and Lightning leaves a module as it finds it
         if self.gradient_checkpointing:
             model.enable_input_require_grads()

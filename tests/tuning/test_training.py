@@ -281,7 +281,8 @@ def test_a_training_survives_a_kill(tmp_path: Path) -> None:
         torch.testing.assert_close(weights(again)[name], value, atol=1e-6, rtol=0)
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's own, amid compiling
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, amid compiling
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @pytest.mark.parametrize("option", ["gradient_checkpointing", "compile"])
 def test_what_trades_time_for_memory_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     """Compiled by the backend that needs no compiler of C++."""
