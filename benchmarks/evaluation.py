@@ -15,12 +15,13 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.evaluation_plain import PLAIN
+from benchmarks.evaluation_plain import PLAIN, plain_flow
 from benchmarks.evaluation_towers import save_towers, save_videos
 from evaluation.findings import Finding
 from evaluation.inputs.manifest import numbered
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--width", type=int, default=832)
     parser.add_argument("--rounds", type=int, default=2, help="how often both sides run; the fastest counts")
+    parser.add_argument("--precision", choices=("fp32", "vbench"), default="fp32", help="of both sides; vbench: its own on CUDA")
     parser.add_argument("--only", choices=("both", "ours"), default="both")
     parser.add_argument("--small", action="store_true", help="tiny towers: what decoding and resizing cost")
     given = parser.parse_args()
@@ -79,6 +81,7 @@ def main() -> None:
         style = {"appearance_style": "a style"}
         records = numbered(Record(index=0, video=path, prompt="a picture that moves", auxiliary_info=style) for path in paths)
         job = Job(records=records, metrics=SETS[given.which], weights=weights, device=given.device, devices=given.devices)
+        job = replace(job, precision=given.precision)
         result = timed(job, given, folder)
     gpu = torch.cuda.get_device_name() if given.device != "cpu" else None
     size = f"{given.height}x{given.width}x{given.frames}"
@@ -89,6 +92,7 @@ def main() -> None:
                 "metrics": list(job.metrics),
                 "videos": given.videos,
                 "size": size,
+                "precision": given.precision,
                 "towers": "small" if given.small else "real sizes, random",
                 "device": gpu or f"CPU, {torch.get_num_threads()} threads",
                 "devices": given.devices,
@@ -105,8 +109,8 @@ def timed(job: Job, given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         return {"ours_s_a_video": _whole(job, folder)}
     asked, found = measures(job)
     ours = build(job, found, job.device)
-    single = build(Job(**_fields(job) | {"options": Options(batch=1)}), found, job.device)
-    towers = Towers(found, device=job.device)
+    single = build(replace(job, options=Options(batch=1)), found, job.device)
+    towers = Towers(found, device=job.device, precision=job.precision)
     todo = works(job, asked)
     scores: dict[str, dict[tuple[int, str], float]] = {"ours": {}, "plain": {}}
 
@@ -123,8 +127,8 @@ def timed(job: Job, given: argparse.Namespace, folder: Path) -> dict[str, Any]:
             raise SystemExit(f"errors: {errors[:3]}")
 
     def run_plain() -> None:
-        with full_float32(), torch.no_grad():
-            for name, metric in single.items():
+        for name, metric in single.items():
+            with full_float32(tf32_convolutions=metric.tf32_convolutions), torch.no_grad(), plain_flow():
                 for record in job.records:
                     if name in PLAIN:
                         value = PLAIN[name](record.video, towers, record.prompt)
@@ -168,10 +172,6 @@ def _whole(job: Job, folder: Path) -> float:
     # The first files of every process carry its start; the pace is that of the rest.
     skipped = 2 * job.devices
     return round((marks[-1] - marks[skipped - 1]) / (len(marks) - skipped), 4)
-
-
-def _fields(job: Job) -> dict[str, Any]:
-    return {name: getattr(job, name) for name in job.__slots__}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ is about: one decode, batches, features that are shared.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -14,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from evaluation.backbones.raft import UPDATES, Pairs, Raft
 from evaluation.towers import Towers
 from evaluation.video import resize
 
-__all__ = ["PLAIN"]
+__all__ = ["PLAIN", "plain_flow"]
 
 
 def load(path: str) -> Tensor:
@@ -27,6 +29,23 @@ def load(path: str) -> Tensor:
     with av.open(path) as container:
         frames = [torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
     return torch.stack(frames).permute(0, 3, 1, 2).float()
+
+
+@contextmanager
+def plain_flow() -> Iterator[None]:
+    """RAFT by torchvision's own forward pass, a pair at a time, within."""
+
+    def flow(self: Raft, frames_BCHW: Tensor, pairs: Pairs) -> Tensor:
+        frames = frames_BCHW.to(self.device)
+        each = [self.model(frames[a : a + 1], frames[b : b + 1], num_flow_updates=UPDATES)[-1] for a, b in pairs]
+        return torch.cat(each)
+
+    before = Raft.flow
+    Raft.flow = flow  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Raft.flow = before  # type: ignore[method-assign]
 
 
 def _consistency(features: list[Tensor]) -> float:

@@ -56,7 +56,7 @@ class Job:
         own: metrics that are in no catalogue: a user's, or a judge's question from a configuration.
         options: of the metrics.
         weights: paths by the weights' names, before all other places.
-        precision: "fp32", or "vbench": float16 where VBench has it on CUDA.
+        precision: "fp32", or "vbench": as VBench has it on CUDA, CLIP in float16 and other networks' convolutions in TF32.
         protocol: "vbench" for videos below five seconds, "vbench_long" for longer ones.
         long: how VBench-Long cuts and joins.
         limits: of decoding a file.

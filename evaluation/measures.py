@@ -60,12 +60,15 @@ class Measure:
         return name if name in DIMENSIONS else None
 
     def dtype(self, job: Job) -> str:
-        """What its backbone computes in: float16 for CLIP, which lends ViCLIP its tokenizer only, as `Towers` has it."""
+        """What its backbone computes in; by VBench's precision on CUDA float16 for CLIP (which lends ViCLIP its tokenizer only),
+        as `Towers` has it, and TF32 in the convolutions of others.
+        """
         from evaluation.engine import device_named
 
-        names = self.backbone.split("+")
-        is_half = job.precision == "vbench" and names[0] in ("clip_b32", "clip_l14")
-        return "float16" if is_half and device_named(job.device).startswith("cuda") else "float32"
+        has_network = self.entry is not None and bool(self.entry.weights)
+        if job.precision != "vbench" or not has_network or not device_named(job.device).startswith("cuda"):
+            return "float32"
+        return "float16" if self.backbone.split("+")[0] in ("clip_b32", "clip_l14") else "tf32"
 
     def asked(self, record: Record) -> str:
         """What stands for the question to a video: equal questions about equal files have equal answers."""
@@ -118,6 +121,8 @@ def build(job: Job, found: Mapping[str, Found], device: str) -> dict[str, VideoM
 
     towers = Towers(found, device=device, precision=job.precision)
     metrics = [_long(job, load(name).build(towers, job.options), towers) for name in job.metrics]
+    for metric, name in zip(metrics, job.metrics, strict=True):
+        metric.tf32_convolutions = job.precision == "vbench" and bool(entry(name).weights)
     return {metric.id: metric for metric in (*metrics, *(metric.to(device) for metric in job.own))}
 
 

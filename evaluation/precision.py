@@ -11,11 +11,14 @@ __all__ = ["full_float32"]
 
 
 @contextmanager
-def full_float32() -> Iterator[None]:
-    """TF32 off for matrix products and cuDNN within, and as it was afterwards."""
+def full_float32(*, tf32_convolutions: bool = False) -> Iterator[None]:
+    """TF32 off for matrix products and cuDNN within, and as it was afterwards.
+
+    ``tf32_convolutions``: on for cuDNN, as torch has it by default, and with it VBench.
+    """
     products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = tf32_convolutions
     try:
         yield
     finally:

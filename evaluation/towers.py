@@ -43,7 +43,7 @@ class Towers:
     Args:
         found: the weights on this machine, by their name in `WEIGHTS`.
         device: where all of them run.
-        precision: "fp32", or "vbench": CLIP in float16 on CUDA, as VBench has it there.
+        precision: "fp32", or "vbench": CLIP in float16 on CUDA, as VBench has it there; convolutions are the metrics' matter.
     """
 
     def __init__(

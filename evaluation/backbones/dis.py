@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from evaluation.backbones.raft import Pairs
+
 __all__ = ["DisFlow"]
 
 
@@ -20,13 +22,13 @@ class DisFlow:
     def __init__(self) -> None:
         self.device = torch.device("cpu")
 
-    def flow(self, before_BCHW: Tensor, after_BCHW: Tensor) -> Tensor:
+    def flow(self, frames_BCHW: Tensor, pairs: Pairs) -> Tensor:
         """As `Flow.flow`; of the frames' brightness in 256 steps."""
         import cv2
 
         search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        pairs = zip(_grey(before_BCHW), _grey(after_BCHW), strict=True)
-        flows = [search.calc(before, after, None) for before, after in pairs]
+        frames = _grey(frames_BCHW)
+        flows = [search.calc(frames[before], frames[after], None) for before, after in pairs]
         return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2)
 
 

@@ -65,10 +65,12 @@ class RaftWarp:
             FloatingPointError: the flow is not finite.
         """
         first, last = img0.to(self.device), img1.to(self.device)
-        there = self.backbone.flow(2 * first - 1, 2 * last - 1)
-        back = self.backbone.flow(2 * last - 1, 2 * first - 1)
-        if not bool(torch.isfinite(there).all() & torch.isfinite(back).all()):
+        count = len(first)
+        ways = [(number, number + count) for number in range(count)]
+        flow = self.backbone.flow(2 * torch.cat([first, last]) - 1, [*ways, *(way[::-1] for way in ways)])
+        if not bool(torch.isfinite(flow).all()):
             raise FloatingPointError("the optical flow is not finite")
+        there, back = flow[:count], flow[count:]
         return (warp(first, back / 2) + warp(last, there / 2)) / 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Protocol, final
 
 import torch
@@ -14,11 +15,13 @@ from evaluation.errors import WeightsError
 from evaluation.video.sizes import pad_sides
 from evaluation.weights.load import fill, read_state
 
-__all__ = ["Flow", "Raft", "flow_batch", "flow_frames", "torchvision_name"]
+__all__ = ["Flow", "Pairs", "Raft", "flow_batch", "flow_frames", "torchvision_name"]
 
 UPDATES = 20
 #: Sides below it leave RAFT's coarsest correlation without a pixel.
 SMALLEST_SIDE = 128
+#: Numbers of frames, (from, to).
+Pairs = Sequence[tuple[int, int]]
 
 
 class Flow(Protocol):
@@ -31,8 +34,11 @@ class Flow(Protocol):
 
     device: torch.device
 
-    def flow(self, before_BCHW: Tensor, after_BCHW: Tensor) -> Tensor:
-        """(B, 2, H, W), x and y in pixels, of frames in -1..1 whose sides are multiples of 8."""
+    def flow(self, frames_BCHW: Tensor, pairs: Pairs) -> Tensor:
+        """(P, 2, H, W), x and y in pixels, from the first to the second frame of each pair; ``frames`` are in -1..1.
+
+        Their sides are multiples of 8, and a pair is two of their numbers.
+        """
         ...
 
 
@@ -40,11 +46,38 @@ class Flow(Protocol):
 class Raft(Backbone):
     """`Flow` after 20 updates; torchvision's ``raft_large_C_T_V1`` or the authors' ``raft-things.pth``, the same weights."""
 
-    def flow(self, before_BCHW: Tensor, after_BCHW: Tensor) -> Tensor:
-        """As `Flow.flow`; always float32."""
-        flows = self.model(before_BCHW.to(self.device), after_BCHW.to(self.device), num_flow_updates=UPDATES)
-        last: Tensor = flows[-1]
-        return last
+    def flow(self, frames_BCHW: Tensor, pairs: Pairs) -> Tensor:
+        """As `Flow.flow`; always float32.
+
+        torchvision's forward pass, but each frame is encoded once, however many pairs it is in, and only the last of the updates
+        is brought to the frames' size.
+        """
+        frames = frames_BCHW.to(self.device)
+        features = self.model.feature_encoder(frames)
+        starts = sorted({before for before, _ in pairs})
+        context = self.model.context_encoder(frames[starts])
+        step = flow_batch(frames.shape[-2], frames.shape[-1], len(pairs))
+        parts = [pairs[first : first + step] for first in range(0, len(pairs), step)]
+        return torch.cat([self._flow(features, context[[starts.index(before) for before, _ in some]], some) for some in parts])
+
+    def _flow(self, features: Tensor, context: Tensor, pairs: Pairs) -> Tensor:
+        from torchvision.models.optical_flow._utils import (  # type: ignore[import-not-found,unused-ignore]
+            make_coords_grid,
+            upsample_flow,
+        )
+
+        model = self.model
+        model.corr_block.build_pyramid(*(features[list(side)] for side in zip(*pairs, strict=True)))
+        size = model.update_block.hidden_state_size
+        hidden, context = torch.tanh(context[:, :size]), torch.relu(context[:, size:])
+        start = make_coords_grid(len(pairs), *features.shape[-2:]).to(self.device)
+        now = start
+        for _ in range(UPDATES):
+            correlation = model.corr_block.index_pyramid(centroids_coords=now)
+            hidden, step = model.update_block(hidden, context, correlation, now - start)
+            now = now + step
+        flow: Tensor = upsample_flow(flow=now - start, up_mask=model.mask_predictor(hidden))
+        return flow
 
     def _load(self) -> Any:
         state = read_state(self.path)

@@ -32,7 +32,7 @@ def run(
         "evaluation_results"
     ),
     protocol: Annotated[str, typer.Option("--protocol", help="auto, vbench or vbench_long.")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="fp32, or vbench: its float16 on CUDA.")] = "fp32",
+    precision: Annotated[str, typer.Option("--precision", help="fp32, or vbench: its float16 and TF32 on CUDA.")] = "fp32",
     reduction: Annotated[str, typer.Option("--reduction", help="single or multi: VBench on one GPU or several.")] = "single",
     imaging_mode: Annotated[
         str, typer.Option("--imaging_quality_preprocessing_mode", help="longer, shorter, shorter_centercrop or None.")

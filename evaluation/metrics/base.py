@@ -67,6 +67,7 @@ class VideoMetric(Metric):
     Attributes:
         id: VBench's name of the dimension, with a suffix for another backbone or protocol.
         range: lowest and highest value; higher_is_better; exact: whether the numbers are VBench's.
+        tf32_convolutions: on NVIDIA GPUs, as VBench has them there.
         scores: of the videos that this process has seen, by their index in the manifest.
     """
 
@@ -76,6 +77,7 @@ class VideoMetric(Metric):
 
     id: str
     exact: bool = True
+    tf32_convolutions: bool = False
     range: tuple[float, float] = (0.0, 1.0)
     rows: list[Tensor]
 
@@ -100,12 +102,12 @@ class VideoMetric(Metric):
         """
 
     def scored(self, clip: Clip, record: Record) -> Score:
-        """`score` in full float32 and without gradients, checked.
+        """`score` in full float32, or with VBench's convolutions, and without gradients, checked.
 
         Raises:
             ClipError: the video has no score, or one that is not finite.
         """
-        with full_float32(), torch.no_grad():
+        with full_float32(tf32_convolutions=self.tf32_convolutions), torch.no_grad():
             score = self.score(clip, record)
         if not all(map(math.isfinite, (score.value or 0.0, score.total, score.last))):
             raise ClipError("non_finite", f"{clip.path}: {self.id} is {score.value}")

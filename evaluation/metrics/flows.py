@@ -99,8 +99,7 @@ def flows_between(
         some = pairs[start : start + step]
         numbers = sorted({number for pair in some for number in pair})
         frames = flow_frames(clip.frames_TCHW[numbers].to(backbone.device))
-        before, after = ([numbers.index(pair[side]) for pair in some] for side in (0, 1))
-        flow = backbone.flow(frames[before], frames[after])
+        flow = backbone.flow(frames, [(numbers.index(before), numbers.index(after)) for before, after in some])
         if not bool(torch.isfinite(flow).all()):
             raise ClipError("non_finite", f"{clip.path}: the optical flow is not finite")
         yield flow, some

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from evaluation.backbones.raft import Pairs
 from evaluation.video.clip import Clip
 from tests.evaluation.videos import moving
 
@@ -22,12 +23,12 @@ class GivenFlow:
         self.bad = bad
         self.pairs: list[tuple[int, int]] = []
 
-    def flow(self, before_BCHW: Tensor, after_BCHW: Tensor) -> Tensor:
-        assert before_BCHW.shape == after_BCHW.shape
-        height, width = before_BCHW.shape[2:]
+    def flow(self, frames_BCHW: Tensor, pairs: Pairs) -> Tensor:
+        height, width = frames_BCHW.shape[2:]
         assert height % 8 == width % 8 == 0
-        assert before_BCHW.abs().max() <= 1
-        pairs = [tuple(round((float(frame[0, 0, 0]) + 1) * 255 / 2) for frame in pair) for pair in zip(before_BCHW, after_BCHW)]
+        assert frames_BCHW.abs().max() <= 1
+        numbers = [round((float(frame[0, 0, 0]) + 1) * 255 / 2) for frame in frames_BCHW]
+        pairs = [(numbers[before], numbers[after]) for before, after in pairs]
         self.pairs += pairs
         fields = np.stack([field(*pair, height, width, self.strength) for pair in pairs])
         if any(self.bad == before for before, _ in pairs):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from evaluation.backbones.raft import Raft, flow_batch, flow_frames, torchvision_name
+from evaluation.backbones.raft import Pairs, Raft, flow_batch, flow_frames, torchvision_name
 from evaluation.errors import ClipError, WeightsError
 from evaluation.metrics.dynamic_degree import DynamicDegree
 from evaluation.video.clip import Clip, Record
@@ -26,11 +26,11 @@ class GivenFlow:
         self.strength = strength
         self.pairs = 0
 
-    def flow(self, before_BCHW: Tensor, after_BCHW: Tensor) -> Tensor:
-        assert before_BCHW.shape == after_BCHW.shape
-        assert before_BCHW.shape[2] % 8 == before_BCHW.shape[3] % 8 == 0
-        self.pairs += len(before_BCHW)
-        fields = [field(frame, self.strength) for frame in before_BCHW]
+    def flow(self, frames_BCHW: Tensor, pairs: Pairs) -> Tensor:
+        assert frames_BCHW.shape[2] % 8 == frames_BCHW.shape[3] % 8 == 0
+        assert len(frames_BCHW) == len({number for pair in pairs for number in pair})
+        self.pairs += len(pairs)
+        fields = [field(frames_BCHW[before], self.strength) for before, _ in pairs]
         return torch.from_numpy(np.stack(fields))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation.backbones.raft import Pairs
 from evaluation.catalog.table import load
 from evaluation.catalog.temporal import ENTRIES
 from evaluation.errors import ClipError
@@ -70,8 +71,8 @@ def test_warping_error(size: tuple[int, int, int], strength: float) -> None:
 class TornFlow(GivenFlow):
     """Nothing finds its way back."""
 
-    def flow(self, before_BCHW: torch.Tensor, after_BCHW: torch.Tensor) -> torch.Tensor:
-        return super().flow(before_BCHW, after_BCHW) * 0 + 7
+    def flow(self, frames_BCHW: torch.Tensor, pairs: Pairs) -> torch.Tensor:
+        return super().flow(frames_BCHW, pairs) * 0 + 7
 
 
 def test_a_video_that_cannot_be_followed_has_no_value() -> None:
@@ -186,11 +187,14 @@ def test_raft_itself(tmp_path: Path) -> None:
     model = raft_large(weights=None, progress=False).eval()
     torch.save(model.state_dict(), tmp_path / "raft.pth")
     towers = Towers(find(["raft"], {"raft": tmp_path / "raft.pth"}))
-    frames = torch.rand(2, 3, 128, 136) * 2 - 1
+    frames = torch.rand(3, 3, 128, 136) * 2 - 1
     with torch.no_grad():
-        expected = model(frames[:1], frames[1:], num_flow_updates=20)[-1]
-        assert torch.equal(towers.raft.flow(frames[:1], frames[1:]), expected)
-    assert expected.abs().max() > 0.01
+        expected = model(frames[:1], frames[1:2], num_flow_updates=20)[-1]
+        assert torch.equal(towers.raft.flow(frames[:2], [(0, 1)]), expected)
+        assert expected.abs().max() > 0.01
+        pairs = [(0, 1), (1, 2), (1, 0), (2, 0)]
+        each = torch.cat([model(frames[a : a + 1], frames[b : b + 1], num_flow_updates=20)[-1] for a, b in pairs])
+        torch.testing.assert_close(towers.raft.flow(frames, pairs), each, atol=1e-3 * float(each.abs().max()), rtol=1e-4)
     clip = numbered(4, 128, 131)
     for name in ("dynamic_degree", *(entry.id for entry in ENTRIES if entry.torchvision)):
         metric = load(name).build(towers, Options(batch=2))

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from evaluation.catalog.table import load
+from evaluation.catalog.table import entry, load
 from evaluation.errors import ClipError, EvaluationError, InputError, WeightsError
 from evaluation.inputs.manifest import numbered
-from evaluation.job import Job, Long
-from evaluation.measures import Measure
-from evaluation.metrics.base import VideoMetric
+from evaluation.job import Job, Long, Precision
+from evaluation.measures import Measure, build, measures
+from evaluation.metrics.base import Score, VideoMetric
 from evaluation.metrics.long import LongMetric
 from evaluation.metrics.subject_consistency import SubjectConsistency
 from evaluation.metrics.temporal_flickering import TemporalFlickering
@@ -352,11 +353,36 @@ def test_half_batches_and_half_precision(weights: dict[str, str]) -> None:
     long.batch //= 2
     assert (long.batch, metric.batch) == (4, 4)
     half = Job(records=(), device="cuda", precision="vbench")
-    kinds = {"clip_b32": "float16", "clip_l14+laion_head": "float16", "viclip+clip_b32": "float32", "": "float32"}
-    for backbone, dtype in kinds.items():
-        measure = Measure(id="x", entry=None, backbone=backbone)
+    kinds = {
+        "background_consistency": ("clip_b32", "float16"),
+        "aesthetic_quality": ("clip_l14+laion_head", "float16"),
+        "temporal_style": ("viclip+clip_b32", "tf32"),
+        "subject_consistency": ("dino_vitb16", "tf32"),
+        "ssim_adj": ("", "float32"),
+    }
+    for name, (backbone, dtype) in kinds.items():
+        measure = Measure(id=name, entry=entry(name), backbone=backbone)
         assert measure.dtype(half) == dtype
         assert measure.dtype(replace(half, device="cpu")) == measure.dtype(replace(half, precision="fp32")) == "float32"
+    assert Measure(id="x", entry=None, backbone="mine").dtype(half) == "float32"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "vbench"])
+def test_convolutions_are_vbench_s_where_its_precision_is_asked_for(
+    precision: Precision, videos: list[Record], weights: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: dict[str, bool] = {}
+    job = job_of(videos[:1], weights, ("subject_consistency", "ssim_adj"), precision=precision, protocol="vbench_long")
+    _, found = measures(job)
+    for name, metric in build(job, found, "cpu").items():
+
+        def score(clip: Clip, record: Record, name: str = name) -> Score:
+            allowed[name] = torch.backends.cudnn.allow_tf32
+            return Score.of_video(0.0)
+
+        monkeypatch.setattr(metric, "score", score)
+        metric.scored(decode(videos[0].video), videos[0])
+    assert allowed == {"subject_consistency.long": precision == "vbench", "ssim_adj": False}
 
 
 def test_the_judge_of_a_metric_of_one_s_own_goes_where_the_evaluation_runs() -> None:

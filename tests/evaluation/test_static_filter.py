@@ -47,9 +47,9 @@ def test_both_answers_occur() -> None:
 class Turned(GivenFlow):
     """Still from frame to frame; the last frame is far from the first."""
 
-    def flow(self, before_BCHW, after_BCHW):  # type: ignore[no-untyped-def]
+    def flow(self, frames_BCHW, pairs):  # type: ignore[no-untyped-def]
         start = len(self.pairs)
-        flow = super().flow(before_BCHW, after_BCHW)
+        flow = super().flow(frames_BCHW, pairs)
         for one, (before, after) in zip(flow, self.pairs[start:]):
             one.fill_(9.0 if before - after > 1 else 0.0)
         return flow
@@ -93,9 +93,9 @@ def test_the_first_five_of_every_prompt() -> None:
         return moving if record.video in ("a-0.mp4", "b-1.mp4") else still
 
     class ByClip(GivenFlow):
-        def flow(self, before_BCHW, after_BCHW):  # type: ignore[no-untyped-def]
-            dark = float(before_BCHW[0, 1].mean()) < -0.5
-            return super().flow(before_BCHW, after_BCHW) * (5 if dark else 0)
+        def flow(self, frames_BCHW, pairs):  # type: ignore[no-untyped-def]
+            dark = float(frames_BCHW[0, 1].mean()) < -0.5
+            return super().flow(frames_BCHW, pairs) * (5 if dark else 0)
 
     found = static_videos(records, load, ByClip(1.0))
     # In the order of characters: 0, 1, 10, 11, 2, 3, 4, 5.
