@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["DIMENSIONS", "Dimension", "Reduction"]
+__all__ = ["DIMENSIONS", "Dimension", "Reduction", "plain"]
 
 #: micro: sum over frames / frames of the set; macro: mean of the videos' values; last: mean of the videos' last frames.
 Reduction = Literal["micro", "macro", "last"]
@@ -61,3 +61,8 @@ DIMENSIONS = {
     "temporal_style": _semantic(0, 0.364, "macro", "macro"),
     "overall_consistency": _semantic(0, 0.364, "macro", "macro"),
 }
+
+
+def plain(name: str) -> str:
+    """A dimension's name by which it is compared: without a suffix, in lower case, with underscores."""
+    return name.partition(".")[0].casefold().replace(" ", "_")

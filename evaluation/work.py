@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from evaluation.dimensions import plain
 from evaluation.job import Job
 from evaluation.measures import Measure
 from evaluation.video.record import Record
@@ -37,9 +38,5 @@ def wanted(record: Record, by: Mapping[str, Measure]) -> list[str]:
     """
     if not record.dimensions:
         return list(by)
-    listed = {_plain(name) for name in record.dimensions}
-    return [name for name, measure in by.items() if measure.dimension is None or _plain(measure.dimension) in listed]
-
-
-def _plain(dimension: str) -> str:
-    return dimension.partition(".")[0].casefold().replace(" ", "_")
+    listed = {plain(name) for name in record.dimensions}
+    return [name for name, measure in by.items() if measure.dimension is None or plain(measure.dimension) in listed]

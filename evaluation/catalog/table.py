@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from evaluation.catalog import judged, proxies, temporal, vbench
 from evaluation.catalog.entry import Entry
+from evaluation.dimensions import DIMENSIONS
 from evaluation.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from evaluation.options import Options
     from evaluation.towers import Towers
 
-__all__ = ["CATALOG", "Maker", "entry", "load"]
+__all__ = ["CATALOG", "Maker", "dimension_of", "entry", "load"]
 
 CATALOG: dict[str, Entry] = {
     item.id: item
@@ -52,6 +53,12 @@ def entry(name: str) -> Entry:
         more = f"did you mean {', '.join(near)}?" if near else "`python -m evaluation metrics` lists them"
         raise EvaluationError(f"{name}: no such metric; {more}")
     return CATALOG[name]
+
+
+def dimension_of(name: str) -> str | None:
+    """The benchmark's dimension that a metric measures, None for one that is asked of every video; else the name itself."""
+    dimension = name.partition(".")[0]
+    return dimension if dimension in DIMENSIONS or name not in CATALOG else CATALOG[name].dimension
 
 
 def load(name: str) -> Maker:

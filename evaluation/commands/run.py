@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-Modes = "vbench_standard, custom_input"
+Modes = "vbench_standard, vbench_category, custom_input"
 
 
 def run(
@@ -25,6 +25,7 @@ def run(
     manifest: Annotated[Path | None, typer.Option("--manifest", help="JSON lines, or a run folder that holds one.")] = None,
     dimension: Annotated[list[str] | None, typer.Option("--dimension", help="Metrics, one after another.")] = None,
     mode: Annotated[str, typer.Option("--mode", help=f"How videos are named: {Modes}.")] = "vbench_standard",
+    category: Annotated[Path | None, typer.Option("--category", help="A file with a prompt a line (vbench_category).")] = None,
     prompt: Annotated[str | None, typer.Option("--prompt", help="Of all videos (custom_input).")] = None,
     prompt_file: Annotated[Path | None, typer.Option("--prompt_file", help='JSON: {"file name": "prompt"}.')] = None,
     full_json_dir: Annotated[Path | None, typer.Option("--full_json_dir", help="A list of prompts in VBench's form.")] = None,
@@ -91,7 +92,7 @@ def run(
             "static_filter": static_filter_flag,
         }
         job = _job(
-            _input(videos_path, manifest, mode, full_json_dir, names, prompt=prompt, prompt_file=prompt_file),
+            _input(videos_path, manifest, mode, category or full_json_dir, names, prompt=prompt, prompt_file=prompt_file),
             names,
             options={"reduction": reduction, "musiq_mode": imaging_mode, "fixed": fixed},
             long=long,
@@ -158,7 +159,7 @@ def _check(**given: str) -> None:
         "precision": ("fp32", "vbench"),
         "reduction": ("single", "multi"),
         "imaging_mode": ("longer", "shorter", "shorter_centercrop", "None"),
-        "mode": ("vbench_standard", "custom_input"),
+        "mode": ("vbench_standard", "vbench_category", "custom_input"),
     }
     wrong = [f"--{name} {value}: one of {', '.join(known[name])}" for name, value in given.items() if value not in known[name]]
     if wrong:
@@ -170,7 +171,7 @@ def _names(given: Any) -> tuple[str, ...]:
 
 
 def _input(
-    videos: Path | None, manifest: Path | None, mode: str, full_json: Path | None, names: tuple[str, ...], **prompts: Any
+    videos: Path | None, manifest: Path | None, mode: str, suite_path: Path | None, names: tuple[str, ...], **prompts: Any
 ) -> Found:
     from evaluation.errors import InputError
     from evaluation.inputs.custom import NEEDS_MORE, read_custom
@@ -178,13 +179,15 @@ def _input(
 
     if (videos is None) == (manifest is None):
         raise InputError("give either --videos_path or --manifest")
-    if videos is not None and mode == "custom_input":
+    if videos is not None and mode != "vbench_standard":
         wrong = [name for name in names if name.partition(".")[0] in NEEDS_MORE]
         if wrong:
-            raise InputError(f"custom_input has no {', '.join(wrong)}: these need more than a prompt; give a manifest")
+            raise InputError(f"{mode} has no {', '.join(wrong)}: these need more than a prompt; give a manifest")
+    if videos is not None and mode == "custom_input":
         found = read_custom(videos, **prompts)
     elif videos is not None:
-        found = read_input(videos, suite="vbench", suite_path=full_json, dimensions=names, **prompts)
+        suite = "vbench" if mode == "vbench_standard" else mode
+        found = read_input(videos, suite=suite, suite_path=suite_path, dimensions=names, **prompts)
     else:
         assert manifest is not None
         found = read_input(manifest, **prompts)

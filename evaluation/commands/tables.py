@@ -32,7 +32,8 @@ def metrics(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def prompts(
     suite: Annotated[
-        str, typer.Argument(help="vbench, vbench2, t2v_compbench, videophy, videophy2, phygenbench or evalcrafter.")
+        str,
+        typer.Argument(help="vbench, vbench_category, vbench2, t2v_compbench, videophy, videophy2, phygenbench or evalcrafter."),
     ],
     path: Annotated[Path | None, typer.Option("--path", help="The suite's own file or folder; VBench's is bundled.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="JSON lines, for `rapo optimize --prompts`.")] = None,

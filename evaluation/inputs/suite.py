@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from evaluation.catalog.table import dimension_of
+from evaluation.dimensions import plain
 from evaluation.errors import InputError
 from evaluation.inputs.manifest import Found, numbered
 from evaluation.suites.naming import DIMENSION_FOLDERS, SUFFIXES, Names
@@ -27,7 +29,7 @@ def read_suite(
     Args:
         folder: of the videos.
         suite: its prompts.
-        dimensions: only prompts of these, whatever suffixes they have; none: all.
+        dimensions: names of metrics or dimensions: only prompts for these; all where there is none, or none of a benchmark's.
         special: what VBench's names have between prompt and number.
         variant: of all records.
 
@@ -40,8 +42,11 @@ def read_suite(
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    wanted = {name.partition(".")[0] for name in dimensions}
-    prompts = [one for one in suite.prompts if not wanted or wanted & set(one.dimension)]
+    of_metrics = [dimension_of(name) for name in dimensions]
+    wanted = {plain(name) for name in of_metrics if name is not None}
+    prompts = [one for one in suite.prompts if not (wanted and one.dimension) or wanted & set(map(plain, one.dimension))]
+    if not prompts and None in of_metrics:  # of every video
+        prompts, wanted = list(suite.prompts), set()
     if not prompts:
         raise InputError(f"{suite.name} has no prompts for {', '.join(sorted(wanted))}")
     names = Names(suite.name, prompts, special)
@@ -53,9 +58,7 @@ def read_suite(
         for path, items in matched.items()
         for prompt, sample in items
     ]
-    records = [
-        _record(folder / path, prompts[number], sample, asked, variant) for number, sample, path, asked in sorted(found) if asked
-    ]
+    records = [_record(folder / path, prompts[number], sample, asked, variant) for number, sample, path, asked in sorted(found)]
     if not records:
         example = names.expected[0]
         raise InputError(
@@ -93,7 +96,7 @@ def _lost(
                 if known is None:
                     yield name, prompt, sample, ()
                 continue
-            asked = [one for one in prompt.dimension if one not in (known or ()) and (not wanted or one in wanted)]
+            asked = [one for one in prompt.dimension if one not in (known or ()) and (not wanted or plain(one) in wanted)]
             by_folder: dict[str, list[str]] = {}
             for one in asked:
                 by_folder.setdefault(DIMENSION_FOLDERS.get(one, one) if in_folders else "", []).append(one)

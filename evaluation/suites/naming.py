@@ -62,6 +62,7 @@ def evalcrafter(prompt: SuitePrompt, sample: int) -> str:
 
 _NAMES: dict[str, Callable[[SuitePrompt, int], str]] = {
     "vbench": vbench,
+    "vbench_category": vbench,
     "vbench2": vbench2,
     "t2v_compbench": t2v_compbench,
     "videophy": videophy,
@@ -98,7 +99,7 @@ class Names:
         self._expected: dict[str, list[tuple[SuitePrompt, int]]] = {}
         for prompt in prompts:
             for sample in range(prompt.samples_per_prompt):
-                name = vbench(prompt, sample, special) if suite == "vbench" else function(prompt, sample)
+                name = vbench(prompt, sample, special) if function is vbench else function(prompt, sample)
                 self._expected.setdefault(name, []).append((prompt, sample))
 
     @property

@@ -44,7 +44,7 @@ class PromptSuite:
     """A benchmark's prompts.
 
     Args:
-        name: of `READERS`: vbench, vbench2, t2v_compbench, videophy, videophy2, phygenbench, evalcrafter.
+        name: of `READERS`: vbench, vbench_category, vbench2, t2v_compbench, videophy, videophy2, phygenbench, evalcrafter.
         path: the suite's own file, or folder where it has several; None: the bundled one (VBench only).
         revision: of the suite's repository, for results.
     """

@@ -16,6 +16,7 @@ __all__ = ["BUNDLED", "COMPBENCH", "READERS", "SOURCES"]
 BUNDLED = {"vbench": Path(__file__).parent / "data" / "VBench_full_info.json"}
 SOURCES = {
     "vbench": "github.com/Vchitect/VBench, vbench/VBench_full_info.json",
+    "vbench_category": "github.com/Vchitect/VBench, prompts/prompts_per_category, a category's file",
     "vbench2": "github.com/Vchitect/VBench, VBench-2.0/vbench2/VBench2_full_info.json",
     "t2v_compbench": "github.com/KaiyueSun98/T2V-CompBench, the folder meta_data",
     "videophy": "huggingface.co/datasets/videophysics/videophy_test_public, as csv, json or jsonl",
@@ -47,6 +48,13 @@ def read_vbench(path: Path) -> Iterator[SuitePrompt]:
             samples_per_prompt=5,
             number=number,
         )
+
+
+def read_category(path: Path) -> Iterator[SuitePrompt]:
+    """A prompt a line; each is for all dimensions that need a prompt at most."""
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    for number, prompt in enumerate(line for line in lines if line):
+        yield SuitePrompt(id=f"{path.stem}-{number:04d}", prompt=prompt, samples_per_prompt=5, number=number)
 
 
 def read_vbench2(path: Path) -> Iterator[SuitePrompt]:
@@ -135,6 +143,7 @@ def read_evalcrafter(path: Path) -> Iterator[SuitePrompt]:
 
 READERS: dict[str, Callable[[Path], Iterable[SuitePrompt]]] = {
     "vbench": read_vbench,
+    "vbench_category": read_category,
     "vbench2": read_vbench2,
     "t2v_compbench": read_compbench,
     "videophy": read_videophy,

@@ -58,6 +58,21 @@ def test_run_writes_everything_and_goes_on(videos: Path, tmp_path: Path) -> None
     assert "0 scores to find, 2 are there already" in same.stderr, "the manifest it wrote finds the same files"
 
 
+def test_a_category_s_videos_and_those_that_it_lacks(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "animal.txt").write_text("a cat\na dog\n", encoding="utf-8")
+    order = ["run", "--videos_path", videos, "--mode", "vbench_category", "--output_path", tmp_path / "out", "--device", "cpu"]
+    done = call(*order, "--category", tmp_path / "animal.txt", "--dimension", "temporal_flickering")
+    assert done.exit_code == 0, done.output
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    entry = summary["metrics"]["temporal_flickering"]
+    assert (entry["n_videos"], entry["n_missing"], len(summary["missing_files"])) == (2, 8, 8)
+    assert summary["notes"] == ["8 of 10 videos of vbench_category are not there, such as 'a cat-2.mp4'"]
+    wrong = call(*order, "--category", tmp_path / "animal.txt", "--dimension", "color")
+    assert (wrong.exit_code, "vbench_category has no color" in wrong.stderr) == (2, True)
+    none = call(*order, "--dimension", "temporal_flickering")
+    assert (none.exit_code, "prompts are not bundled" in none.stderr) == (2, True)
+
+
 def test_gates_errors_and_dry_runs(videos: Path, tmp_path: Path) -> None:
     order = ["run", "--videos_path", videos, "--mode", "custom_input", "--dimension", "temporal_flickering"]
     dry = call(*order, "--output_path", tmp_path / "dry", "--dry-run")

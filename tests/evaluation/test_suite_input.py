@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from evaluation.catalog.table import entry
 from evaluation.errors import InputError
 from evaluation.inputs.full_info import read_full_info
 from evaluation.inputs.read import read_input
 from evaluation.inputs.suite import read_suite
+from evaluation.job import Job
+from evaluation.measures import Measure
+from evaluation.suites.naming import names
 from evaluation.suites.prompts import PromptSuite
+from evaluation.work import works
 
 STILL = "In a still frame, a stop sign"
 
@@ -74,6 +80,69 @@ def test_a_prompt_that_is_listed_twice_counts_twice(tmp_path: Path) -> None:
     found = read_suite(touch(tmp_path, f"{twice}-0.mp4"), PromptSuite("vbench"))
     assert [r.prompt for r in found.records] == [twice, twice]
     assert len({r.video for r in found.records}) == 1
+
+
+def suite_of(folder: Path, name: str) -> PromptSuite:
+    """Two prompts of each kind that a suite has, in its own form."""
+    files: dict[str, dict[str, Any]] = {
+        "evalcrafter": {"metadata.json": {"0000": {"prompt": "p0"}, "0001": {"prompt": "p1"}}},
+        "videophy": {"test.json": [{"caption": "p0"}, {"caption": "p1"}]},
+        "phygenbench": {"prompts.json": [{"caption": f"p{n}", "main_category": "Optics"} for n in range(2)]},
+        "vbench2": {"full.json": [{"prompt_en": f"p{n}", "dimension": d} for n, d in enumerate(("Human_Clothes", "Material"))]},
+        "t2v_compbench": {f"{d}.json": [{"prompt": "p0"}] for d in ("consistent_attribute_binding", "motion_binding")},
+    }
+    folder.mkdir(exist_ok=True)
+    for file, content in files[name].items():
+        (folder / file).write_text(json.dumps(content), encoding="utf-8")
+    alone = len(files[name]) == 1 and name != "phygenbench"
+    return PromptSuite(name, folder / next(iter(files[name])) if alone else folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "metrics", "numbers"),
+    [
+        ("evalcrafter", ["aesthetic_quality", "clip_score"], [0, 1]),
+        ("videophy", ["videophy.sa"], [0, 1]),
+        ("videophy", ["subject_consistency"], [0, 1]),
+        ("phygenbench", ["phygenbench.vlm"], [0, 1]),
+        ("vbench2", ["human_clothes.vlm"], [0]),
+        ("vbench2", ["human_clothes.vlm", "clip_score"], [0]),
+        ("vbench2", ["clip_score"], [0, 1]),
+        ("t2v_compbench", ["compbench.consistent_attribute.vlm"], [0]),
+        ("t2v_compbench", ["warping_error"], [0, 1]),
+    ],
+)
+def test_every_suite_has_its_videos_for_metrics_by_their_own_names(
+    tmp_path: Path, name: str, metrics: list[str], numbers: list[int]
+) -> None:
+    suite = suite_of(tmp_path / "suite", name)
+    files = [names(name)(prompt, 0) for prompt in suite.prompts]
+    touch(tmp_path / "videos", *files)
+    found = read_suite(tmp_path / "videos", suite, dimensions=metrics)
+    assert [Path(record.video).relative_to(tmp_path / "videos").as_posix() for record in found.records] == [
+        files[number] for number in numbers
+    ]
+    job = Job(records=found.records, metrics=tuple(metrics))
+    by = {metric: Measure(id=metric, entry=entry(metric)) for metric in job.metrics}
+    assert [len(work.items) for work in works(job, by)] == [len(metrics)] * len(numbers), "and every one is asked of it"
+
+
+def test_metrics_of_no_benchmark_and_of_another(tmp_path: Path) -> None:
+    touch(tmp_path / "videos", f"{STILL}-0.mp4")
+    assert len(read_suite(tmp_path / "videos", PromptSuite("vbench"), dimensions=["warping_error"]).records) == 1
+    suite = suite_of(tmp_path / "suite", "vbench2")
+    with pytest.raises(InputError, match="vbench2 has no prompts for subject_consistency"):
+        read_suite(tmp_path / "videos", suite, dimensions=["subject_consistency"])
+
+
+def test_a_category_of_vbench(tmp_path: Path) -> None:
+    (tmp_path / "animal.txt").write_text("a dog\r\n\n a dog runs \n", encoding="utf-8-sig")
+    touch(tmp_path / "videos", "a dog-0.mp4", "a dog runs-4.mp4", "a dog runs-x-1.mp4")
+    found = read_input(
+        tmp_path / "videos", suite="vbench_category", suite_path=tmp_path / "animal.txt", dimensions=["subject_consistency"]
+    )
+    assert [(r.prompt, r.sample, r.dimensions) for r in found.records] == [("a dog", 0, ()), ("a dog runs", 4, ())]
+    assert len(found.missing) == 8
 
 
 def test_another_suite_from_its_own_file(tmp_path: Path) -> None:

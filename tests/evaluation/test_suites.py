@@ -168,7 +168,7 @@ def test_evalcrafter(tmp_path: Path) -> None:
 
 
 def test_what_is_no_suite_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="vbench3: no such suite; known: vbench, vbench2"):
+    with pytest.raises(InputError, match="vbench3: no such suite; known: vbench, vbench_category, vbench2"):
         PromptSuite("vbench3")
     with pytest.raises(InputError, match="no such suite"):
         names("vbench3")
