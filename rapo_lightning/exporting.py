@@ -61,6 +61,8 @@ def export(source: Path, out: Path, *, merged: bool = False, base: str | None = 
         if out.is_dir():
             out.rmdir()
         aside.replace(out)
+    except shutil.Error as error:  # of several files
+        raise StorageError(f"{out}: cannot be written: {error.args[0][0][2]}") from error
     except OSError as error:
         raise StorageError.of(out, error) from error
     finally:
@@ -75,9 +77,10 @@ def _merge(adapter: Path, folder: Path, base: str, dtype: str) -> None:
     located = locate(str(Path(base).resolve()) if Path(base).is_dir() else base, adapter)
     loaded = load_model(located, dtype=dtype)
     model = lora.merge(lora.load(loaded.model, adapter, base=located))
-    model.save_pretrained(folder, safe_serialization=True)
-    load_format(located, str(adapter)).tokenizer.save_pretrained(folder)
-    lora.readable(folder)
+    with lora.writing(folder):
+        model.save_pretrained(folder, safe_serialization=True)
+        load_format(located, str(adapter)).tokenizer.save_pretrained(folder)
+        lora.readable(folder)
     card = adapter / "README.md"
     if card.is_file():
         text = card.read_text(encoding="utf-8").replace("library_name: peft", "library_name: transformers")

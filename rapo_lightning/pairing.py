@@ -56,10 +56,13 @@ def write_pairs(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: cannot be made: {error.strerror or error}") from error
+    if (out / "README.md").exists() and not (out / "data.json").exists():
+        raise InputError(f"{out}: has a README.md of something else, which would be replaced; choose another --out")
     for name, rows in files.items():
         records.write_text_atomic(out / f"{name}.jsonl", "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
+        (out / f"{name}.parquet").unlink(missing_ok=True)  # of an earlier call
         if parquet:
-            _write_parquet(out / f"{name}.parquet", rows)
+            _write_parquet(out / f"{name}.parquet", rows, preferences=name.startswith("preferences"))
     values = {
         "kind": "refine",
         "runs": [{"folder": str(run), "status": read_run(run).get("status"), "config": _name(run)} for run in runs],
@@ -69,6 +72,7 @@ def write_pairs(
         "preferences": len(found.preferences),
         "files": {name: len(rows) for name, rows in files.items()},
         "without": found.none,
+        "losers_without": found.losers,
         "mean_gain": round(sum(pair.gain or 0.0 for pair in found.pairs) / len(found.pairs), 4),
     }
     records.write_text_atomic(out / "data.json", json.dumps(values, indent=2, ensure_ascii=False) + "\n")
@@ -119,14 +123,16 @@ def _row(pair: PromptPair) -> dict[str, Any]:
     return {"prompt": pair.prompt, "chosen": pair.completion, "rejected": pair.rejected, "gain": pair.gain}
 
 
-def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], *, preferences: bool) -> None:
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise InputError("writing parquet needs pyarrow: pip install 'rapo-lightning[parquet]'") from error
     aside = path.with_suffix(".part")
-    parquet.write_table(pyarrow.Table.from_pylist(list(rows)), aside)
+    texts = ("prompt", "chosen", "rejected") if preferences else ("prompt", "completion")
+    columns = pyarrow.schema([*((name, pyarrow.string()) for name in texts), ("gain", pyarrow.float64())])
+    parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=columns), aside)
     aside.replace(path)
 
 
@@ -148,5 +154,7 @@ def _card(values: Mapping[str, Any]) -> str:
     )
     lines.append("errors. Files of one side share no prompt with those of the other.")
     lines += ["", "| left out | prompts |", "|---|---|", *(f"| {reason} | {count:,} |" for reason, count in without.items())]
+    if losers := values["losers_without"]:
+        lines += ["", "| losers left out | texts |", "|---|---|", *(f"| {why} | {count:,} |" for why, count in losers.items())]
     lines += ["", "| file | rows |", "|---|---|", *(f"| `{name}.jsonl` | {count:,} |" for name, count in values["files"].items())]
     return "\n".join(lines) + "\n"

@@ -151,7 +151,7 @@ class TrainConfig(Section):
     validate_every: int = Field(default=100, ge=1)
     patience: int | None = Field(default=None, ge=1)
     save_every: int = Field(default=100, ge=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     trainer: dict[Annotated[TrainerArgument, AfterValidator(_not_own)], Any] = Field(default_factory=dict)
     logger: Logger | None = "csv"
 

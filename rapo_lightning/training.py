@@ -119,7 +119,7 @@ def _fit(
     from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
     from rapo_lightning.tracking_tolerant import TolerantLogger
-    from rapo_lightning.tuning.checkpoints import latest, out_of_patience, step_of
+    from rapo_lightning.tuning.checkpoints import kept, latest, out_of_patience, step_of
     from rapo_lightning.tuning.export import export_adapter
     from rapo_lightning.tuning.memory import ran_out
 
@@ -136,7 +136,7 @@ def _fit(
             raise ConfigError(f"trainer.strategy: {before} holds an optimizer's state of another kind; go on with {name}")
         if trainer.is_global_zero:
             update_run(folder, sharded=sharded)
-            for path in folder.glob("checkpoints/best-*.ckpt"):
+            for path in kept(folder / "checkpoints", "best"):
                 if step_of(path) > (step_of(before) if before else 0):
                     path.unlink()  # it comes again
         try:

@@ -6,6 +6,7 @@ and vLLM (``--lora-modules name=folder``) read it as it is, and the text format 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["LINEAR_LAYERS", "attach", "base_name", "check_layers", "load", "merge", "readable", "save", "split"]
+__all__ = ["LINEAR_LAYERS", "attach", "base_name", "check_layers", "load", "merge", "readable", "save", "split", "writing"]
 
 #: Every linear layer of a Llama, Mistral or Qwen block (the targets of Open-Sora-Plan's refiner, RAPO's nearest relative).
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -67,8 +68,9 @@ def check_layers(model: PreTrainedModel, layers: Sequence[str] | None) -> list[s
     adapter of it could not be merged.
     """
     wanted = list(LINEAR_LAYERS if layers is None else layers)
-    linear = {name.rpartition(".")[2] for name, module in model.named_modules() if "Linear" in type(module).__name__}
-    if unknown := [name for name in wanted if name.rpartition(".")[2] not in linear]:
+    found = [name for name, module in model.named_modules() if "Linear" in type(module).__name__]
+    linear = {name.rpartition(".")[2] for name in found}
+    if unknown := [name for name in wanted if not any(f".{one}".endswith(f".{name}") for one in found)]:
         raise WeightsError(f"the model has no linear layer named {', '.join(unknown)}; it has {', '.join(sorted(linear))}")
     if "lm_head" in {name.rpartition(".")[2] for name in wanted} and model.config.get_text_config().tie_word_embeddings:
         raise WeightsError("lm_head shares its weights with the embeddings of this model: an adapter of it could not be merged")
@@ -89,10 +91,26 @@ def save(
     """
     config = model.peft_config["default"]
     config.base_model_name_or_path, config.revision = split(base)
-    # PEFT would otherwise ask the hub whether the vocabulary has grown.
-    model.save_pretrained(str(folder), save_embedding_layers=False, selected_adapters=["default"], state_dict=weights)
-    tokenizer.save_pretrained(str(folder))
-    readable(folder)
+    with writing(folder):
+        # PEFT would otherwise ask the hub whether the vocabulary has grown.
+        model.save_pretrained(str(folder), save_embedding_layers=False, selected_adapters=["default"], state_dict=weights)
+        tokenizer.save_pretrained(str(folder))
+        readable(folder)
+
+
+@contextmanager
+def writing(folder: str | Path) -> Iterator[None]:
+    """Libraries written in Rust raise errors of their own when a file cannot be written; here, too, they are an `OSError`."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        code = re.search(r"os error ([0-9]+)", str(error))
+        number = int(code[1]) if code else errno.ENOSPC if os.strerror(errno.ENOSPC) in str(error) else None
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(folder)) from error
 
 
 def readable(folder: str | Path) -> None:
@@ -119,6 +137,7 @@ def load(
     code, or with weights that do not fit raises `WeightsError`.
     """
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     refuse_code(folder)
     config = _read_config(Path(folder))
@@ -128,10 +147,12 @@ def load(
     try:
         with _known_warnings():
             if beside is None:
-                return PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=trainable)
-            beside.load_adapter(str(folder), adapter_name=name, is_trainable=trainable)
+                beside = PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=trainable)
+            else:
+                beside.load_adapter(str(folder), adapter_name=name, is_trainable=trainable)
+            _none_left_over(beside, Path(folder), name)
             return beside
-    except (RuntimeError, ValueError, UserWarning) as error:
+    except (RuntimeError, ValueError, TypeError, UserWarning, SafetensorError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise WeightsError(f"{folder}: the adapter's weights do not fit the model {base_name(base)!r}: {reason}") from error
 
@@ -152,7 +173,7 @@ def base_name(reference: str) -> str:
     for part in parts:
         if part.startswith("models--"):
             return part.rsplit("--", 1)[-1]
-    return parts[-1]
+    return parts[-1] if parts else ""
 
 
 def split(reference: str) -> tuple[str, str | None]:
@@ -168,6 +189,17 @@ def _known_warnings() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
         warnings.filterwarnings("error", message="Found missing adapter keys")
         yield
+
+
+def _none_left_over(model: PeftModel, folder: Path, name: str) -> None:
+    """PEFT passes over weights for layers that the model has not: then the adapter is another model's."""
+    from peft import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    with safe_open(folder / "adapter_model.safetensors", "pt") as file:
+        saved = {key for key in file.keys() if "lora_" in key}  # noqa: SIM118  # it is no dictionary
+    if more := saved - set(get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)):
+        raise ValueError(f"it has weights for {len(more)} more, e.g. {min(more)}")
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

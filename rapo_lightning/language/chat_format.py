@@ -79,6 +79,8 @@ class ChatFormat:
         if isinstance(start, Failure):
             return start
         said = self._harmless(answer).strip()
+        if not said:
+            return Failure(error="nothing is left of the answer without its control tokens")
         whole = self._render([*conversation, {"role": "assistant", "content": said}], answered=True)
         if isinstance(whole, Failure):
             return whole
@@ -102,7 +104,8 @@ class ChatFormat:
         messages before otherwise once there is an answer (Mistral's moves the system message).
         """
         question = self._harmless(conversation[-1]["content"]).strip()
-        opening, rest = start.rpartition(question)[2], whole.rpartition(question)[2]
+        asked = start.count(question)  # an answer may repeat the question
+        opening, rest = start.rpartition(question)[2], whole.split(question, asked)[-1] if question else whole
         return rest[sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(opening, rest))) :]
 
     def decode(self, tokens: list[int]) -> str:

@@ -66,6 +66,7 @@ def load_model(
     Missing or unreadable weights, weights that bring code, an adapter of another base, and a tokenizer without a chat template
     raise `WeightsError`.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     folder = _local(reference)
@@ -85,7 +86,7 @@ def load_model(
     try:
         base = shared_base(folder, dtype, load) if shared else Base(load())
         name = None if adapter is None else base.attach(_local(adapter), reference)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise WeightsError(f"{reference}: the language model cannot be loaded: {_first_line(error)}") from error
     format = load_format(reference, adapter, chat_template=chat_template, enable_thinking=enable_thinking)
     tokenizer, model = format.tokenizer, base.model

@@ -11,7 +11,7 @@ from typing import Any, final
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
-from rapo_lightning.tuning.checkpoints import step_of
+from rapo_lightning.tuning.checkpoints import kept
 from rapo_lightning.tuning.checks import Checked, CheckTexts
 
 __all__ = ["KeepState", "Patience", "Progressed", "Tell"]
@@ -78,8 +78,10 @@ class KeepState(Checkpoint):
         # Not whether the file is there: the processes would look at different times, and all must save or none.
         if self._saved != trainer.global_step:
             self._saved = trainer.global_step
+            for logger in trainer.loggers:
+                logger.save()  # or the curve would have a hole, should this process be killed
             trainer.save_checkpoint(self._folder / f"step-{self._saved}.ckpt")
-            for older in sorted(self._folder.glob("step-*.ckpt"), key=step_of)[:-_KEPT]:
+            for older in kept(self._folder, "step")[:-_KEPT]:
                 trainer.strategy.remove_checkpoint(older)
 
 

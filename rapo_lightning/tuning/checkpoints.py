@@ -6,7 +6,10 @@ import logging
 import os
 import re
 import zipfile
+import zlib
+from functools import lru_cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, final
 
 import torch
@@ -14,7 +17,10 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from rapo_lightning.errors import WeightsError
 
-__all__ = ["WholeCheckpoints", "latest", "out_of_patience", "step_of"]
+__all__ = ["WholeCheckpoints", "kept", "latest", "out_of_patience", "step_of"]
+
+#: What a state holds that a training can go on from.
+_KEYS = {"global_step", "loops", "optimizer_states", "state_dict"}
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +44,15 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest whole checkpoint of a run; one that is torn is passed over with a warning.
+    """The newest whole checkpoint of a run; one that is torn, or no checkpoint, is passed over with a warning.
 
     Raises:
         WeightsError: there are some, and all are torn.
     """
-    found = [path for path in folder.glob("checkpoints/step-*.ckpt") if re.fullmatch(r"step-\d+", path.stem)]
-    for path in sorted(found, key=step_of, reverse=True):
-        if zipfile.is_zipfile(path):
+    found = kept(folder / "checkpoints", "step")
+    for path in reversed(found):
+        told = path.stat()
+        if _is_whole(path, told.st_mtime_ns, told.st_size):
             return path
         log.warning("%s: is not whole; going on from an earlier one", path)
     if found:
@@ -53,9 +60,30 @@ def latest(folder: Path) -> Path | None:
     return None
 
 
+def kept(folder: Path, kind: str) -> list[Path]:
+    """The checkpoints ``kind-N.ckpt`` of a folder, by their steps; other files are not ours."""
+    found = [path for path in folder.glob(f"{kind}-*.ckpt") if re.fullmatch(rf"{kind}-[0-9]+", path.stem)]
+    return sorted(found, key=step_of)
+
+
 def step_of(checkpoint: Path) -> int:
     """The step after which a checkpoint was written, by its name."""
     return int(checkpoint.stem.rpartition("-")[2])
+
+
+@lru_cache(maxsize=8)
+def _is_whole(path: Path, changed: int, size: int) -> bool:
+    """Whether a file, as it was then, is a checkpoint without a wrong bit. Weights are not held in memory for that."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            if file.testzip() is not None:
+                return False
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except UnpicklingError:
+        return True  # its objects are refused by name where it is read
+    except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError):
+        return False
+    return isinstance(state, dict) and state.keys() >= _KEYS
 
 
 def out_of_patience(checkpoint: Path) -> bool:

@@ -15,6 +15,7 @@ from rapo_lightning import records
 from rapo_lightning.language import adapter as lora
 from rapo_lightning.language.loading import load_format
 from rapo_lightning.sections_train import TrainConfig
+from rapo_lightning.tuning.checkpoints import kept
 from rapo_lightning.tuning.module import RewriterModule
 
 __all__ = ["export_adapter"]
@@ -63,10 +64,8 @@ def _checkpoint(module: RewriterModule, folder: Path) -> dict[str, Any]:
     """The state of the step that is exported, read from its checkpoint, where it is whole under any strategy."""
     # As files, not as the callback has it: a training that was stopped after its last step remembers an earlier one.
     checkpoints = folder / "checkpoints"
-    best = max(checkpoints.glob("best-*.ckpt"), key=lambda path: int(path.stem.removeprefix("best-")), default=None)
-    if best is None:
-        best = checkpoints / f"step-{module.steps}.ckpt"
-    found: dict[str, Any] = torch.load(best, map_location="cpu", weights_only=True)
+    best = kept(checkpoints, "best") or [checkpoints / f"step-{module.steps}.ckpt"]
+    found: dict[str, Any] = torch.load(best[-1], map_location="cpu", weights_only=True)
     return found
 
 

@@ -44,7 +44,7 @@ def teacher(form: RefineForm | RefactorForm | SelectForm, objective: Literal["sf
 
 def _rejected(pair: PromptPair) -> str:
     if pair.rejected is None:
-        raise InputError("a pair without a rejected text teaches no preference")
+        raise InputError(f"the pair of {pair.prompt[:80]!r} has no rejected text and teaches no preference")
     return pair.rejected
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from rapo_lightning.errors import InputError
 from rapo_lightning.language.loading import context_length, load_format
+from rapo_lightning.retrieval.phrases import key
 from rapo_lightning.sections_train import TrainConfig
 from rapo_lightning.tuning.forms import teacher
 from rapo_lightning.tuning.pair_files import read_pairs, split, unique
@@ -66,8 +67,8 @@ def gather(config: TrainConfig) -> Lessons:
     if isinstance(config.data.validation, list):
         files = map(Path, config.data.validation)
         learn, validate = pairs, unique([pair for file in files for pair in read_pairs(file, may_be_empty=True)])
-        known = {pair.prompt for pair in learn}
-        if shared := [pair.prompt for pair in validate if pair.prompt in known]:
+        known = {key(pair.prompt) for pair in learn}
+        if shared := [pair.prompt for pair in validate if key(pair.prompt) in known]:
             raise InputError(f"data.validation: {len(shared)} prompts are in data.train, too, e.g. {shared[0]!r}")
     else:
         learn, validate = split(pairs, config.data.validation, config.seed)

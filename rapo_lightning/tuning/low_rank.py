@@ -48,7 +48,8 @@ class _InPlace(Linear):
             or self.merged
             or active[0] in self.lora_variant
             or self.lora_bias[active[0]]
-            or base.weight.requires_grad
+            or x.ndim < 2
+            or any(weight.requires_grad for weight in base.parameters())
             or not base.weight.dtype == x.dtype == (dtype or self.lora_A[active[0]].weight.dtype)
         ):
             result: Tensor = super().forward(x, *given, **named)
@@ -83,7 +84,7 @@ class _Added(torch.autograd.Function):
             out = linear(flat, weight, bias).addmm_(inner, (high * scale).to(dtype).T)
         ctx.save_for_backward(read, inner, weight, low, high)
         ctx.scale, ctx.drops, ctx.shape = scale, dropped is not None, x.shape
-        return out.view(*x.shape[:-1], -1)
+        return out.view(*x.shape[:-1], out.shape[-1])
 
     @staticmethod
     @once_differentiable

@@ -186,17 +186,19 @@ class RewriterModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave the frozen weights out."""
+        """Leave the frozen weights out. Weights that are not finite replace no good ones: `TrainingError`."""
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
+        if not all(bool(torch.isfinite(value).all()) for value in checkpoint["state_dict"].values()):
+            raise self._diverged("a weight is not finite", self.trainer.global_step)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another adapter, as Lightning would pass over what it does not find.
 
         Its count of micro-batches is put right where there are now more or fewer processes than when it was written.
         """
-        own = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-        if own != set(checkpoint["state_dict"]):
+        own = {name: parameter.shape for name, parameter in self.named_parameters() if parameter.requires_grad}
+        if own != {name: value.shape for name, value in checkpoint["state_dict"].items()}:
             raise WeightsError("the checkpoint is of another adapter: its layers are not this one's")
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         more = checkpoint["global_step"] * self.trainer.accumulate_grad_batches - progress["current"]["processed"]
@@ -236,12 +238,13 @@ class RewriterModule(LightningModule):
     def _finite(self, value: float, name: str, step: int) -> float:
         """The value; a training that has diverged ends here, in every process, with its last checkpoint."""
         if not math.isfinite(value):
-            raise TrainingError(
-                f"the {name} is {value} at step {step}: the training has diverged; try a lower optimizer.learning_rate than "
-                f"{self.learning_rate:g}"
-            )
+            raise self._diverged(f"the {name} is {value}", step)
         return value
+
+    def _diverged(self, what: str, step: int) -> TrainingError:
+        says = "the training has diverged; try a lower optimizer.learning_rate than"
+        return TrainingError(f"{what} at step {step}: {says} {self.learning_rate:g}")
 
     def _reseed(self, index: int) -> None:
         """Dropout depends on seed, micro-batch and process, not on what came before."""
-        torch.manual_seed((self.seed * 1_000_003 + index) * 65_537 + self.global_rank)
+        torch.manual_seed(((self.seed * 1_000_003 + index) * 65_537 + self.global_rank) % 2**63)

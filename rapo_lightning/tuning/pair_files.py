@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def split(pairs: Sequence[PromptPair], share: float, seed: int) -> tuple[list[Pr
 
 def _jsonl(path: Path) -> Iterator[tuple[int, Any]]:
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = path.read_bytes().removeprefix(BOM_UTF8).split(b"\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     for number, line in enumerate(lines, start=1):
@@ -85,8 +86,10 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
     except ImportError as error:
         raise InputError(f"{path}: reading parquet needs pyarrow: pip install 'rapo-lightning[parquet]'") from error
     try:
-        rows = parquet.read_table(path).to_pylist()
-    except (ArrowException, OSError) as error:
+        known = {name for names in _COLUMNS.values() for name in names}
+        columns = [name for name in parquet.read_schema(path).names if name in known]
+        rows = parquet.read_table(path, columns=columns).to_pylist()
+    except (ArrowException, OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: cannot be read: {str(error).partition(chr(10))[0]}") from error
     yield from enumerate(rows, start=1)
 
@@ -110,5 +113,14 @@ def _pair(row: Any, place: str) -> PromptPair:
         prompt=values["prompt"],
         completion=values["completion"],
         rejected=values["rejected"],
-        gain=float(gain) if isinstance(gain, int | float) and not isinstance(gain, bool) else None,
+        gain=_number(gain),
     )
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None

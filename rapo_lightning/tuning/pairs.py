@@ -33,11 +33,13 @@ class Gain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """``pairs`` to imitate, ``preferences`` between two texts, and why prompts and losers gave ``none``, with counts."""
+    """``pairs`` to imitate, ``preferences`` between two texts, and with counts why prompts gave ``none``, and losers of those
+    that did, ``losers``."""
 
     pairs: Sequence[PromptPair]
     preferences: Sequence[PromptPair]
     none: dict[str, int] = field(default_factory=dict)
+    losers: dict[str, int] = field(default_factory=dict)
 
 
 def gain(better: Candidate, worse: Candidate) -> Gain | None:
@@ -61,7 +63,7 @@ def pairs_of(trajectories: Sequence[Trajectory], *, margin: float, errors: float
         losers: the most preferences of one prompt, the worst texts first.
     """
     none: Counter[str] = Counter()
-    best: dict[str, tuple[PromptPair, list[PromptPair]]] = {}
+    best: dict[str, tuple[PromptPair, list[PromptPair], Counter[str]]] = {}
     for trajectory in trajectories:
         lesson = _lesson(trajectory, margin, errors, losers)
         if isinstance(lesson, str):
@@ -73,12 +75,18 @@ def pairs_of(trajectories: Sequence[Trajectory], *, margin: float, errors: float
             if (best[name][0].gain or 0.0) >= (lesson[0].gain or 0.0):
                 continue
         best[name] = lesson
-    pairs = [pair for pair, _ in best.values()]
-    return Pairs(pairs=pairs, preferences=[one for _, preferences in best.values() for one in preferences], none=dict(none))
+    return Pairs(
+        pairs=[pair for pair, _, _ in best.values()],
+        preferences=[one for _, preferences, _ in best.values() for one in preferences],
+        none=dict(none),
+        losers=dict(sum((passed for _, _, passed in best.values()), Counter())),
+    )
 
 
-def _lesson(trajectory: Trajectory, margin: float, errors: float, losers: int) -> tuple[PromptPair, list[PromptPair]] | str:
-    """A prompt's pair and preferences, or why it has none."""
+def _lesson(
+    trajectory: Trajectory, margin: float, errors: float, losers: int
+) -> tuple[PromptPair, list[PromptPair], Counter[str]] | str:
+    """A prompt's pair, its preferences and why other losers are none; or why it has no pair."""
     prompt, winner = trajectory.prompt, trajectory.best
     own = next((candidate for candidate in trajectory.candidates if candidate.origin == "user"), None)
     if winner is None or own is None or own.reward is None:
@@ -93,12 +101,23 @@ def _lesson(trajectory: Trajectory, margin: float, errors: float, losers: int) -
     pair = PromptPair(prompt=prompt.text, completion=winner.text, gain=round(found.mean, 6))
     ranked = sorted(trajectory.candidates, key=lambda candidate: math.inf if candidate.reward is None else candidate.reward)
     preferences: dict[str, PromptPair] = {}
+    passed: Counter[str] = Counter()
     for loser in ranked:
         lead = gain(winner, loser)
-        if lead is not None and lead.beats(margin, errors) and key(loser.text) != key(winner.text):
+        if loser.id == winner.id:
+            continue
+        if lead is None:
+            passed["not scored"] += 1
+        elif not lead.beats(margin, errors):
+            passed["gain within the margin" if lead.mean <= margin else "gain within seed noise"] += 1
+        elif key(loser.text) in (key(winner.text), *preferences):
+            passed["the text of another"] += 1
+        elif len(preferences) == losers:
+            passed[f"more than {losers} of a prompt"] += 1
+        else:
             text = PromptPair(prompt=prompt.text, completion=winner.text, rejected=loser.text, gain=round(lead.mean, 6))
-            preferences.setdefault(key(loser.text), text)
-    return pair, list(preferences.values())[:losers]
+            preferences[key(loser.text)] = text
+    return pair, list(preferences.values()), passed
 
 
 def _by_seed(candidate: Candidate) -> dict[int, float]:

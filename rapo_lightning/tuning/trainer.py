@@ -64,7 +64,11 @@ def make_trainer(
     ]
     if listen is not None:
         own.append(Tell(listen))
-    plugins = list(config.trainer.get("plugins") or ())
+    plugins = config.trainer.get("plugins") or []
+    if not isinstance(plugins, list):
+        raise ConfigError(positions.problem(("trainer", "plugins"), f"must be a list, not {plugins!r}"))
+    if "spawn" in str(config.trainer.get("strategy")):
+        raise ConfigError(positions.problem(("trainer", "strategy"), "starts processes without what is in memory; use ddp_fork"))
     given = {
         **_DEFAULTS,
         "default_root_dir": str(folder),
@@ -81,7 +85,10 @@ def make_trainer(
     if not validates:
         given["limit_val_batches"] = 0
     if given.get("strategy") == "fsdp2":
-        processes = _devices(given["devices"]) * int(given.get("num_nodes", 1))
+        nodes = given.get("num_nodes", 1)
+        if isinstance(nodes, bool) or not isinstance(nodes, int) or nodes < 1:
+            raise ConfigError(positions.problem(("trainer", "num_nodes"), f"must be a whole number of at least 1, not {nodes!r}"))
+        processes = _devices(given["devices"]) * nodes
         given["strategy"] = Sharded(processes)
     given["log_every_n_steps"] = min(steps, every)
     try:

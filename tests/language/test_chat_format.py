@@ -117,7 +117,9 @@ def test_a_lesson_of_a_template_that_moves_the_system_message() -> None:
         "{% else %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
     )
     format = ChatFormat.of(tiny_tokenizer(), template, name="x")
-    lesson = format.encode_lesson(ASK, "a blue ball")
-    assert not isinstance(lesson, Failure)
-    head, answer = (tiny_tokenizer().decode(ids, clean_up_tokenization_spaces=False) for ids in lesson)
+    for said in ("a red ball rolls, a red ball", "a blue ball"):  # it may repeat the question
+        lesson = format.encode_lesson(ASK, said)
+        assert not isinstance(lesson, Failure)
+        head, answer = (tiny_tokenizer().decode(ids, clean_up_tokenization_spaces=False) for ids in lesson)
+        assert said in answer
     assert (head, answer) == ("[I]you write a red ball[/I]", " a blue ball<|im_end|>")

@@ -144,6 +144,29 @@ def test_what_is_not_usual_is_left_to_peft(
     assert torch.equal(*found)
 
 
+@pytest.mark.parametrize("shape", [(48,), (0, 48), (0, 5, 48), (2, 0, 48), (2, 3, 4, 48)])
+def test_inputs_of_any_shape(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(6))
+    found = []
+    for own in (False, True):
+        layer = adapted(ours=own).get_base_model().get_decoder().layers[0].self_attn.q_proj
+        given = x.clone().requires_grad_()
+        out = layer(given)
+        out.square().sum().backward()
+        found.append((out.detach(), given.grad, layer.lora_A["default"].weight.grad))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_a_bias_that_is_trained_has_its_gradient(calls: list[int]) -> None:
+    model = adapted(ours=True, family="qwen2")
+    layer = model.get_base_model().get_decoder().layers[0].self_attn.q_proj
+    layer.base_layer.bias.requires_grad_()
+    layer(torch.ones(2, 48)).sum().backward()
+    assert calls == []
+    assert layer.base_layer.bias.grad is not None
+
+
 def test_the_model_can_be_saved_merged_and_unloaded_as_before() -> None:
     model, other = adapted(ours=True), adapted(ours=False)
     assert list(model.state_dict()) == list(other.state_dict())

@@ -45,6 +45,22 @@ def test_parquet_holds_the_same(tmp_path: Path) -> None:
     assert read_pairs(tmp_path / "pairs/train.parquet") == read_pairs(tmp_path / "pairs/train.jsonl")
 
 
+def test_a_later_call_leaves_nothing_of_an_earlier_one(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "pairs"
+    write_pairs([save_run(tmp_path / "one")], out, margin=0.1, validation=0.0, losers=0, parquet=True)
+    names = {"train": ["prompt", "completion", "gain"], "preferences-validation": ["prompt", "chosen", "rejected", "gain"]}
+    for name, columns in names.items():
+        assert parquet.read_schema(out / f"{name}.parquet").names == columns, "rows or none"
+    write_pairs([save_run(tmp_path / "two", 20)], out, margin=0.1)
+    assert not list(out.glob("*.parquet"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("notes")
+    with pytest.raises(InputError, match=r"has a README\.md of something else"):
+        write_pairs([tmp_path / "two"], tmp_path / "mine", margin=0.1)
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["README.md"]
+
+
 def test_nothing_to_learn_says_why(tmp_path: Path) -> None:
     run = save_run(tmp_path / "one", gain=0.05)
     with pytest.raises(InputError, match=r"nothing to learn from: gain within the margin \(40\)"):

@@ -32,8 +32,12 @@ def test_the_best_wording_and_the_losers() -> None:
         (GOOD.text, "a red ball rolls", 0.3),
     ]
     assert made.none == {}
-    assert len(pairs_of([trajectory(RAW, middle, bad, GOOD)], margin=0.1, losers=1).preferences) == 1
-    assert len(pairs_of([trajectory(RAW, middle, bad, GOOD)], margin=0.5).preferences) == 2
+    assert made.losers == {}
+    one = pairs_of([trajectory(RAW, middle, bad, GOOD)], margin=0.1, losers=1)
+    assert (len(one.preferences), one.losers) == (1, {"more than 1 of a prompt": 2})
+    far = pairs_of([trajectory(RAW, middle, candidate("a BLUE  ball", 0.2), bad, candidate("x"), GOOD)], margin=0.5)
+    assert len(far.preferences) == 2
+    assert far.losers == {"gain within the margin": 1, "the text of another": 1, "not scored": 1}
 
 
 @pytest.mark.parametrize(
