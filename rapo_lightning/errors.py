@@ -77,6 +77,14 @@ class StorageError(RapoError):
     #: Of these an `OSError` says that the disk, not the file, is at fault: full, over quota, read-only, broken or gone.
     ERRNOS = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO, errno.ENODEV, errno.EDQUOT, errno.ESTALE})
 
+    #: Of these, that a path which was given cannot be used: what it names is of another kind, or may not be touched.
+    PATHS = frozenset(
+        {
+            errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR,
+            errno.ENOTEMPTY, errno.EPERM,
+        }
+    )  # fmt: skip
+
     @classmethod
     def of(cls, what: str | os.PathLike[str], error: OSError) -> StorageError:
         """The error of a failed write to ``what``, a file or whoever wrote."""

@@ -17,6 +17,7 @@ from rapo_lightning.retrieval import describe, pictures, store
 from rapo_lightning.retrieval.graph import NODE_TYPES
 from rapo_lightning.retrieval.identity import check_encoder
 from rapo_lightning.retrieval.pictures import SceneView, view
+from rapo_lightning.rewriting import given
 from rapo_lightning.settings import load_optimize
 from rapo_lightning.types import Kind
 
@@ -82,8 +83,7 @@ def search(folder: Path, prompt: str, encoder: TextEncoder, sight: Sight, *, mod
 
     ``modifiers``: how many of a kind and scene are listed.
     """
-    if not prompt.strip():
-        raise InputError("the prompt is empty")
+    given(prompt, "the prompt")
     graph = store.load_graph(folder)
     check_encoder(encoder, graph=str(folder), name=graph.encoder, known=graph.probe, dimension=graph.dimension)
     shared: dict[str, Any] = {"scenes": sight.scenes, "threshold": sight.threshold, "kinds": sight.kinds}

@@ -6,10 +6,12 @@ And what the language model does there: it extracts the phrases of captions that
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from rapo_lightning.errors import InputError, WeightsError
 from rapo_lightning.parts import Builder
@@ -17,11 +19,11 @@ from rapo_lightning.progress import Listen, Tally
 from rapo_lightning.protocols import LanguageModel, Placeable, TextEncoder
 from rapo_lightning.retrieval import store
 from rapo_lightning.retrieval.captions import CaptionFile, Progress, Skipped, extract
-from rapo_lightning.sections import GraphConfig
+from rapo_lightning.sections import GraphConfig, Part
 from rapo_lightning.settings import load
 from rapo_lightning.types import CaptionPhrases
 
-__all__ = ["Tools", "encoder_of", "graph_tools", "phrases_of", "place", "tell"]
+__all__ = ["Tools", "encoder_of", "graph_tools", "model_name", "phrases_of", "place", "tell"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,17 @@ def place(tools: Tools, device: str | None, *others: object) -> None:
             model.to(where)
 
 
+def model_name(part: Part, **settings: Any) -> str:
+    """What a chat model's answers are kept under: its name and, of all else that decides them and is not usual, a hash."""
+    arguments = {
+        name: value for name, value in part.init_args.items() if name not in ("model", "batch_size") and value is not None
+    }
+    usual = {name: field.default for name, field in GraphConfig.model_fields.items()}
+    arguments |= {name: value for name, value in settings.items() if value != usual.get(name)}
+    name = str(part.init_args.get("model", part.class_path))
+    return name if not arguments else f"{name} {hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
 def phrases_of(
     folder: Path, file: CaptionFile, tools: Tools, limit: int | None, listen: Listen | None
 ) -> Iterator[CaptionPhrases | Skipped]:
@@ -98,7 +111,7 @@ def phrases_of(
         raise InputError(f"{file.name}: plain captions, and the configuration has no language_model to extract their phrases")
     config = tools.config
     assert config.language_model is not None
-    model = str(config.language_model.init_args.get("model", config.language_model.class_path))
+    model = model_name(config.language_model, max_new_tokens=config.max_new_tokens)
     return extract(
         islice(file.captions(), limit),
         tools.model,

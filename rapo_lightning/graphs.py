@@ -131,7 +131,8 @@ def add(
 def convert(source: Path, out: Path, *, encoder: str | None = None, merge_aliases: bool = False) -> dict[str, Any]:
     """A published ``graph_data`` folder to a graph of ours, or the other way round; says which, and what had to be repaired.
 
-    ``encoder`` made the published embeddings; None: all-MiniLM-L6-v2, as in the release, if they have its dimension.
+    ``encoder`` made the published embeddings, and makes anew those that are missing; None: all-MiniLM-L6-v2, as in the release,
+    if they have its dimension, and none is missing.
     """
     from rapo_lightning.language import SentenceEncoder
     from rapo_lightning.types import ModelReference
@@ -140,8 +141,9 @@ def convert(source: Path, out: Path, *, encoder: str | None = None, merge_aliase
     if (source / "graph.json").is_file():
         graph_data.write_published(store.load_graph(source), out)
         return {"form": "published graph_data", "folder": str(out), "notes": notes}
-    name = SentenceEncoder(ModelReference(encoder or PUBLISHED_ENCODER)).name
-    graph = graph_data.read_published(source, encoder_name=name, merge_aliases=merge_aliases, notes=notes)
+    made_by = SentenceEncoder(ModelReference(encoder or PUBLISHED_ENCODER))
+    name, able = made_by.name, None if encoder is None else made_by
+    graph = graph_data.read_published(source, encoder_name=name, encoder=able, merge_aliases=merge_aliases, notes=notes)
     if encoder is None and graph.dimension != PUBLISHED_DIMENSION:
         raise InputError(f"{source}: embeddings of {graph.dimension} numbers are not {name}'s; name their encoder with --encoder")
     store.save_graph(graph, out)

@@ -1,4 +1,4 @@
-"""What a user fixed in a prompt, and whether a text still holds it: locked words, quoted text, digits and the writing system.
+"""What a user fixed in a prompt, and whether a text still holds it: locked words, quotes, digits, symbols, the writing system.
 
 Pure functions of the standard library; the guards of Stage 1 (`retrieval.guard`) and of the loop (`sspo.guard`) share them.
 """
@@ -12,7 +12,12 @@ from collections.abc import Iterable
 
 __all__ = ["holds", "lost_fixtures", "script"]
 
-_QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”|«([^»]+)»|「([^」]+)」|『([^』]+)』')
+#: A mark that is an apostrophe, too, opens only before a word and closes only behind one.
+_QUOTED = re.compile(
+    r""""([^"]+)"|“([^”]+)”|„([^“”]+)[“”]|«([^»]+)»|‹([^›]+)›|「([^」]+)」|『([^』]+)』|‘([^‘]*[^‘\s])’(?!\w)|(?<!\w)'([^'\s](?:[^']*[^'\s])?)'(?!\w)"""
+)
+#: Pictures that stand for a word, without what only varies them.
+_SYMBOL = re.compile("[\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001f3fa\U0001f400-\U0001faff]")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 #: Scripts that are written together; telling Japanese from Chinese by their shares would refuse good rewrites.
 _TOGETHER = dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC"), "Chinese or Japanese")
@@ -31,6 +36,8 @@ def lost_fixtures(request: str, text: str, *, locked: Iterable[str] = ()) -> lis
         reasons.append(f"lost the quoted text: {', '.join(lost)}")
     if lost := _missing(_NUMBER.findall(request), _NUMBER.findall(text)):
         reasons.append(f"lost the numbers: {', '.join(lost)}")
+    if lost := _missing(_SYMBOL.findall(request), _SYMBOL.findall(text)):
+        reasons.append(f"lost the symbols: {' '.join(lost)}")
     before, after = script(request), script(text)
     if before and before != after:
         reasons.append(f"the writing changed from {before} to {after or 'no letters'}")

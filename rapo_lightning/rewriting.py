@@ -25,7 +25,7 @@ from rapo_lightning.settings import load_optimize
 from rapo_lightning.sspo.guard import refusal
 from rapo_lightning.types import Candidate, Failure, Modifier, Prompt, Trajectory
 
-__all__ = ["Rewrite", "gather", "read_lines", "rewrite", "write_rewrites"]
+__all__ = ["Rewrite", "gather", "given", "read_lines", "rewrite", "write_rewrites"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +119,23 @@ def read_lines(lines: Iterator[str]) -> list[Prompt]:
     return [Prompt.of(text) for text in texts]
 
 
+def given(text: str, where: str) -> str:
+    """A prompt of the command line without blanks around it. Errors: `InputError`, if it is empty or not UTF-8."""
+    if not text.strip():
+        raise InputError(f"{where}: the prompt is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: not UTF-8") from error
+    return text.strip()
+
+
 def gather(text: str | None, file: Path | None, limit: int | None) -> list[Prompt] | None:
     """The prompts of the command line; None when it names none."""
     if text is not None and file is not None:
         raise InputError("--prompt and --prompts: give one of them")
-    if text is not None and not text.strip():
-        raise InputError("--prompt: the prompt is empty")
     if text is not None:
-        return [Prompt.of(text.strip())]
+        return [Prompt.of(given(text, "--prompt"))]
     return None if file is None else load_prompts(file)[:limit]
 
 

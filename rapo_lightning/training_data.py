@@ -12,7 +12,7 @@ from typing import Any
 from rapo_lightning import records
 from rapo_lightning.arms import Arms, GivenTexts, Interrupted, first_rendered
 from rapo_lightning.errors import ConfigError, InputError
-from rapo_lightning.graph_tools import graph_tools, place, tell
+from rapo_lightning.graph_tools import graph_tools, model_name, place, tell
 from rapo_lightning.interruption import StopSignals
 from rapo_lightning.progress import Listen, Tally
 from rapo_lightning.retrieval.augment import RAPOAugmenter
@@ -70,7 +70,7 @@ def refactor_data(
             rows(),
             tools.model,
             out,
-            model_name=str(tools.config.language_model.init_args.get("model", tools.config.language_model.class_path)),
+            model_name=model_name(tools.config.language_model),
             # Not where the file lies: it may move, and more captions may follow.
             source=f"{captions.name}, first caption {hashlib.sha256(first.encode()).hexdigest()[:8]}",
             batch_size=tools.config.batch_size,

@@ -34,7 +34,7 @@ Offline = Annotated[bool, typer.Option("--offline", help="Never ask the model hu
 def command(*, as_json: bool, quiet: bool = False, offline: bool = False, resumes: bool = True) -> Iterator[Any]:
     """Gives ``show(text, data)`` for a command's result, which the first process of a run prints, and turns the suite's own
     errors into one line each and an exit code; anything else keeps its traceback."""
-    from rapo_lightning.errors import RapoError, StorageError
+    from rapo_lightning.errors import InputError, RapoError, StorageError
     from rapo_lightning.processes import is_first
     from rapo_lightning.terminal import one_line, say
 
@@ -57,6 +57,8 @@ def command(*, as_json: bool, quiet: bool = False, offline: bool = False, resume
     except (RapoError, OSError) as error:
         if isinstance(error, OSError) and error.errno in StorageError.ERRNOS:
             error = StorageError.of(error.filename or "a file", error)
+        elif isinstance(error, OSError) and error.errno in StorageError.PATHS and error.filename:
+            error = InputError(f"{error.filename2 or error.filename}: {error.strerror}")
         if not isinstance(error, RapoError):
             raise
         if is_first():

@@ -76,7 +76,7 @@ class Augmentation:
         return tuple(steps)
 
     def candidate(self) -> Candidate | Failure:
-        """The outcome as a candidate of round 0, with the modifiers that are in it and the tokens of all steps.
+        """The outcome as a candidate of round 0, with the modifiers that were merged on the way and the tokens of all steps.
 
         When the user's own words were chosen, the candidate has them and an ``error`` that says so: they are a candidate already,
         there is nothing else to render. A `Failure` says why there is no outcome.

@@ -96,9 +96,7 @@ def add(
         total = Added()
         rest = iter(captions)
         while chunk := list(islice(rest, batch)):
-            manifest, added, taken = _add(folder, manifest, chunk, encoder, pause)
-            if taken:
-                style.add(caption.caption for caption in taken)
+            manifest, added = _add(folder, manifest, chunk, encoder, pause, style)
             manifest = merge_small(folder, manifest)
             total += added
             if listen is not None:
@@ -107,9 +105,14 @@ def add(
 
 
 def _add(
-    folder: Path, manifest: Manifest, captions: Sequence[CaptionPhrases], encoder: TextEncoder, pause: Callable[[], None]
-) -> tuple[Manifest, Added, Sequence[CaptionPhrases]]:
-    """The graph with captions added, what that came to, and which of them were new."""
+    folder: Path,
+    manifest: Manifest,
+    captions: Sequence[CaptionPhrases],
+    encoder: TextEncoder,
+    pause: Callable[[], None],
+    style: GrowingStyle,
+) -> tuple[Manifest, Added]:
+    """The graph with captions added, the style with them, and what that came to."""
     whole = [caption for caption in captions if caption.scenes and any(_phrases(caption, kind) for kind in KINDS)]
     known = _Known(folder, manifest)
     hashes = hash_keys(caption.caption for caption in whole)
@@ -118,7 +121,7 @@ def _add(
     taken = [caption for caption, new in zip(whole, fresh, strict=True) if new]
     added = Added(duplicates=len(whole) - len(taken), empty=len(captions) - len(whole))
     if not taken:
-        return manifest, added, taken
+        return manifest, added
 
     texts: dict[str, list[str]] = {}
     keys: dict[str, NDArray[np.int64]] = {}
@@ -146,7 +149,11 @@ def _add(
     vectors = _encoded(encoder, texts, manifest.dimension, pause)
     segment = Segment(texts=texts, x=vectors, keys=keys, occurrence=occurrence, captions=hashes[fresh], first=first)
     added += Added(captions=len(taken), nodes={kind: len(texts[kind]) for kind in NODE_TYPES})
-    return append(folder, manifest, segment), added, taken
+    # The manifest decides: until it is replaced, neither the segment nor the style is the graph's.
+    style.prepare((caption.caption for caption in taken), manifest.captions + len(taken))
+    manifest = append(folder, manifest, segment)
+    style.settle(manifest.captions)
+    return manifest, added
 
 
 def _encoded(

@@ -28,9 +28,10 @@ from typing import TYPE_CHECKING, final
 
 from rapo_lightning.errors import PartError
 from rapo_lightning.language.answers import clean, complaint
-from rapo_lightning.protocols import LanguageModel, Placeable
-from rapo_lightning.retrieval.guard import losses
+from rapo_lightning.protocols import LanguageModel, Placeable, TextEncoder
+from rapo_lightning.retrieval.guard import Same, losses
 from rapo_lightning.retrieval.refiner_styles import STYLES, conversation, style_template
+from rapo_lightning.retrieval.steps import same_meaning
 from rapo_lightning.types import Candidate, Cost, Failure, Message, Origin, Prompt, Reply, candidate_id
 
 if TYPE_CHECKING:
@@ -65,10 +66,13 @@ class ChatRefiner:
         temperature: of the first answer; later ones are asked for at 0.7 or this, whichever is higher.
         seed: of the sampling.
         attempts: how many answers may be asked for until one can be used.
+        encoder: tells whether another phrase stands for a word of the user's that an answer lacks; None: this is not checked.
+        meaning: from which cosine on it does.
 
     Refused are answers without a prompt, over-long or cut off, that speak to the user, or that lose what the user fixed: quoted
-    text, numbers, locked words, the writing system. After the last attempt the prompt is a `Failure`: the loop then has the
-    user's own text alone, marked so. What the model cannot answer at all is not asked for again.
+    text, numbers, counts, symbols, locked words, the writing system and, with an ``encoder``, what else the user says. After the
+    last attempt the prompt is a `Failure`: the loop then has the user's own text alone, marked so. What the model cannot answer
+    at all is not asked for again.
 
     Open-Sora's refiner also guesses a motion score; here that is left to the generator's settings.
     """
@@ -84,6 +88,8 @@ class ChatRefiner:
         temperature: float | None = None,
         seed: int = 0,
         attempts: int | None = None,
+        encoder: TextEncoder | None = None,
+        meaning: float = 0.7,
     ) -> None:
         base = STYLES.get(style, STYLES["plain"])
         self._language_model = language_model
@@ -93,15 +99,20 @@ class ChatRefiner:
         self._temperature = base.temperature if temperature is None else temperature
         self._attempts = base.attempts if attempts is None else attempts
         self._seed = seed
+        self._encoder, self._meaning = encoder, meaning
+        if not -1 <= meaning <= 1:
+            raise ValueError(f"meaning is {meaning}; it must be a cosine, in [-1, 1]")
         if min(self._max_words, self._max_new_tokens, self._attempts) < 1:
             raise ValueError("max_words, max_new_tokens and attempts must be at least 1")
         if self._temperature < 0:
             raise ValueError(f"temperature is {self._temperature}; it cannot be negative")
 
     def to(self, device: torch.device | str) -> ChatRefiner:
-        """Moves the chat model, when it is one that can be moved."""
-        if isinstance(self._language_model, Placeable):
-            self._language_model.to(device)
+        """Moves the chat model and the encoder, when they can be moved."""
+        parts: tuple[object, ...] = (self._language_model, self._encoder)
+        for part in parts:
+            if isinstance(part, Placeable):
+                part.to(device)
         return self
 
     def augment(self, prompts: Sequence[Prompt]) -> list[Candidate | Failure]:
@@ -113,13 +124,15 @@ class ChatRefiner:
         tokens = dict.fromkeys(conversations, 0)
         for attempt in range(self._attempts):
             waiting = sorted(conversations.keys() - results.keys())
-            for index, answer in zip(waiting, self._ask([conversations[index] for index in waiting], attempt), strict=True):
+            answers = self._ask([conversations[index] for index in waiting], attempt)
+            same = self._same([(prompts[i].text, clean(a.text)) for i, a in zip(waiting, answers) if isinstance(a, Reply)])
+            for index, answer in zip(waiting, answers, strict=True):
                 if isinstance(answer, Failure):
                     results[index] = answer
                     continue
                 prompt, text = prompts[index], clean(answer.text)
                 tokens[index] += answer.tokens
-                if fault := self._fault(answer, text, prompt):
+                if fault := self._fault(answer, text, prompt, same):
                     conversations[index] = [
                         *conversation(self._template, prompt, self._max_words),
                         *self._correction(answer, fault),
@@ -148,7 +161,10 @@ class ChatRefiner:
             raise PartError(f"the language model gave {len(answers)} answers to {len(conversations)} conversations")
         return answers
 
-    def _fault(self, answer: Reply, text: str, prompt: Prompt) -> str | None:
+    def _same(self, pairs: Sequence[tuple[str, str]]) -> Same | None:
+        return None if self._encoder is None else same_meaning(pairs, self._encoder, self._meaning)
+
+    def _fault(self, answer: Reply, text: str, prompt: Prompt, same: Same | None) -> str | None:
         """What is wrong with an answer, as words that can be told to the model; None when it may be used."""
         if fault := complaint(text, request=prompt.text, max_words=self._max_words):
             return fault
@@ -156,7 +172,7 @@ class ChatRefiner:
             return f"it was cut off after {answer.tokens} tokens"
         if (found := _SPEAKS.search(text)) and found[0].lower() not in prompt.text.lower():
             return f"it says '{found[0]}', which is no part of a description"
-        lost = losses(prompt.text, text, locked=prompt.context.get("locked", ()))
+        lost = losses(prompt.text, text, locked=prompt.context.get("locked", ()), same=same)
         return f"it {lost[0]}" if lost else None
 
     def _correction(self, answer: Reply, fault: str) -> list[Message]:

@@ -1,7 +1,8 @@
 """From prompts to the scenes of a relation graph that are most like them, and what the training captions say of these scenes.
 
 RAPO++ section 3.1: the top scenes by cosine, then all that is linked to them, ranked by its own cosine to the prompt (the
-published code draws neighbours at random; here none is left out). Vectorised over prompts; no answer depends on its batch.
+published code draws neighbours at random; here none is left out). Vectorised over prompts. Of equal
+embeddings no answer depends on its batch; an encoder's last bits may, so that a modifier may come or go 1e-7 about the threshold.
 """
 
 from __future__ import annotations

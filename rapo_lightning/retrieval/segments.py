@@ -14,6 +14,7 @@ and ``key.caption`` int64, ascending: hashes of its captions. A graph whose edge
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -104,6 +105,8 @@ def mapped(path: Path) -> dict[str, NDArray[Any]]:
             dtype, shape, (start, end) = _DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
             if 8 + length + end > size:
                 raise ValueError("cut off")
+            if math.prod(shape) * np.dtype(dtype).itemsize != end - start:
+                raise ValueError(f"{name} is not of the shape that it says")
             empty = end == start
             offset = 8 + length + start
             arrays[name] = np.zeros(shape, dtype) if empty else np.memmap(path, dtype, "c", offset=offset, shape=shape)

@@ -18,7 +18,7 @@ from rapo_lightning.retrieval.phrases import key
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Failure, Message, Modifier, Prompt, Reply, Retrieved
 
-__all__ = ["Asking", "Merge", "Merged", "Restyled", "check_restyled", "merge", "naive_rewrite", "refactor"]
+__all__ = ["Asking", "Merge", "Merged", "Restyled", "check_restyled", "merge", "naive_rewrite", "refactor", "same_meaning"]
 
 #: How many words a merge may add (the spec's limit on Table 1's template).
 _ADDED = 25
@@ -134,7 +134,7 @@ def check_restyled(
     same = None
     if meaning is not None:
         pairs = [(prompt.text, one.text) for prompt, one in zip(prompts, texts, strict=True) if one.undone is None]
-        same = _same(pairs, encoder, meaning)
+        same = same_meaning(pairs, encoder, meaning)
     return [_checked(prompt, one, max_words, same) for prompt, one in zip(prompts, texts, strict=True)]
 
 
@@ -181,7 +181,7 @@ def _form_fault(text: str, prompt: Prompt, longest: int) -> str | None:
     return complaint(text, request=prompt.text, max_words=longest)
 
 
-def _same(pairs: Sequence[tuple[str, str]], encoder: TextEncoder, meaning: float) -> Same:
+def same_meaning(pairs: Sequence[tuple[str, str]], encoder: TextEncoder, meaning: float) -> Same:
     """Compares by cosine what `losses` will ask about these (request, text) pairs."""
     asked = [open_words(request, text) for request, text in pairs]
     phrases = sorted({phrase for one in asked for word, spans in one.items() for phrase in (word, *spans)})

@@ -36,6 +36,8 @@ __all__ = ["Manifest", "Part", "append", "load_graph", "load_style", "read_manif
 
 SCHEMA = "relation_graph/1"
 _FILES = ("nodes.jsonl", "tensors.safetensors")
+#: What every segment has.
+_ARRAYS = ("key.caption", *(f"{name}.{kind}" for kind in NODE_TYPES for name in ("x", "occurrence", "key", "node")))
 _NAME = re.compile(r"[0-9a-f]{12}")
 
 
@@ -82,8 +84,8 @@ def read_manifest(folder: Path) -> Manifest:
         if values.get("schema") != SCHEMA:
             raise InputError(f"{path}: schema {values.get('schema')!r}; this release reads {SCHEMA!r}")
         parts = tuple(Part(**part) for part in values.pop("segments"))
-        if not all(_NAME.fullmatch(part.name) for part in parts):
-            raise ValueError("a segment's name is not one")
+        if not all(map(_is_part, parts)):
+            raise ValueError("a segment is not one")
         manifest = Manifest(**{**values, "probe": tuple(values.get("probe", ())), "segments": parts})
     except FileNotFoundError:
         missing = "no relation graph here" if folder.is_dir() else "no such folder"
@@ -102,11 +104,25 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def _is_part(part: Part) -> bool:
+    def counts(values: Any, names: tuple[str, ...]) -> bool:
+        return isinstance(values, dict) and set(names) <= set(values) and all(map(is_count, values.values()))
+
+    def is_count(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**48
+
+    named = isinstance(part.name, str) and _NAME.fullmatch(part.name) is not None
+    return named and counts(part.nodes, NODE_TYPES) and counts(part.files, _FILES) and is_count(part.captions)
+
+
 def load_graph(folder: Path) -> RelationGraph:
     """The relation graph of a folder. A graph of one segment keeps its embeddings on disk until they are used."""
     manifest = read_manifest(folder)
     try:
-        return _load(folder, manifest)
+        try:
+            return _load(folder, manifest)
+        except (KeyError, IndexError, ValueError, RuntimeError, OverflowError) as error:  # of arrays that do not fit together
+            raise InputError(f"{folder}: the graph is damaged ({error})") from error
     except InputError:
         if read_manifest(folder) == manifest:
             raise
@@ -121,6 +137,8 @@ def _load(folder: Path, manifest: Manifest) -> RelationGraph:
     for part in manifest.segments:
         where = folder / "segments" / part.name
         found = mapped(where / "tensors.safetensors")
+        if lost := [name for name in _ARRAYS if name not in found]:
+            raise InputError(f"{where / 'tensors.safetensors'}: has no {', '.join(lost)}; the graph is damaged")
         for kind, names in read_texts(where / "nodes.jsonl", part.nodes, found).items():
             texts[kind] += names
         for name, array in found.items():

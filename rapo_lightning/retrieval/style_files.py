@@ -26,17 +26,19 @@ def load_style(folder: Path) -> StyleProfile | None:
     return _read(folder)[0]
 
 
-def save_style(folder: Path, style: StyleProfile, count: StyleCount | None = None) -> None:
+def save_style(folder: Path, style: StyleProfile, count: StyleCount | None = None, *, name: str = "style.json") -> None:
     """Lay a style with a graph; with what it was ``count``-ed from, additions to the graph renew it."""
     lines = json.dumps(style.values(), indent=1, ensure_ascii=False).removesuffix("\n}")
     counted = "" if count is None else f',\n "{_COUNTED}": {json.dumps(count.values(), ensure_ascii=False)}'
-    write_text_atomic(folder / "style.json", f"{lines}{counted}\n}}\n")
+    write_text_atomic(folder / name, f"{lines}{counted}\n}}\n")
 
 
 @final
 class GrowingStyle:
-    """The style of a graph that is added to: `add` counts its new captions and renews the style, at a cost that they alone set.
+    """The style of a graph that is added to: it is renewed by new captions, at a cost that they alone set.
 
+    `prepare` lays the style that will be beside the one that is, under the number of captions that it is for; `settle` puts it in
+    its place once the graph has so many. What is found prepared was left by a kill between the two, and is settled or deleted.
     Figures that a person changed stay, and so does a person's ``description``. Nothing is done where earlier captions were not
     counted: a graph in the published form does not tell them.
 
@@ -52,12 +54,13 @@ class GrowingStyle:
         from rapo_lightning.retrieval.style import StyleCount
 
         self._folder = folder
+        self.settle(captions)
         self._style, count = _read(folder)
         self._count = count or (None if captions or self._style else StyleCount())
         self._edited = bool(count and self._style and count.profile(self._style.description) != self._style)
 
-    def add(self, captions: Iterable[str]) -> None:
-        """Count captions, each new to the graph, and write the style."""
+    def prepare(self, captions: Iterable[str], total: int) -> None:
+        """Count captions, each new to the graph, and lay the style ready for when it has ``total``."""
         if self._count is None:
             return
         for caption in captions:
@@ -67,7 +70,15 @@ class GrowingStyle:
             if not self._edited:
                 self._style = self._count.profile(self._style.description if self._style else "")
             assert self._style is not None
-            save_style(self._folder, self._style, self._count)
+            save_style(self._folder, self._style, self._count, name=f".style-{total}.json")
+
+    def settle(self, captions: int) -> None:
+        """Put the style that was prepared for a graph of so many captions in its place; others are of no use."""
+        for path in self._folder.glob(".style-*.json"):
+            if path.name == f".style-{captions}.json":
+                path.replace(self._folder / "style.json")
+            else:
+                path.unlink()
 
 
 def _read(folder: Path) -> tuple[StyleProfile | None, StyleCount | None]:

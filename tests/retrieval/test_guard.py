@@ -150,6 +150,14 @@ def test_fixtures_are_told_one_by_one() -> None:
         "lost the numbers: 12",
         "the writing changed from Latin to Cyrillic",
     ]
+    for quoted in ("'OPEN'", "‘OPEN’", "„OPEN“", "„OPEN”", "‹OPEN›", "says 'OPEN', twice"):
+        (lost,) = lost_fixtures(f"a sign {quoted}", "a sign that reads CLOSED")
+        assert lost.startswith("lost the quoted text: OPEN"), quoted
+    for plain in ("the dogs' bowls and the cats' beds", "it's a dog's life, isn't it", "rock 'n roll", "5' tall", "‘tis so"):
+        assert lost_fixtures(plain, "a dog of 5") == [], plain
+    assert lost_fixtures("‘don’t stop’ in neon", "Don’t Stop in neon") == ["lost the quoted text: don’t stop"]
+    assert lost_fixtures("a 🐶 and a 🐈\u200d⬛ ☀️", "a dog 🐈 ☀") == ["lost the symbols: 🐶 ⬛"]
+    assert lost_fixtures("a 👍🏽", "a 👍") == []
     assert holds("fine 3D art", "3d")
     assert not holds("13D", "3D")
     assert script("赤い") == "Chinese or Japanese"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from rapo_lightning.errors import ConfigError, PartError
 from rapo_lightning.language import FakeLanguageModel, HuggingFaceChat, OpenAIChat
@@ -207,6 +208,28 @@ def test_attempts_may_be_more_or_one() -> None:
     assert isinstance(result, Candidate)
     assert [settings["temperature"] for settings in model.settings] == [0.9] * 4
     assert len(model.asked[3][0]) == len(model.asked[0][0]) + 2
+
+
+class Meanings:
+    """An encoder for which equal first letters are one meaning."""
+
+    name = "meanings"
+
+    def encode(self, texts: Sequence[str]) -> torch.Tensor:
+        return torch.nn.functional.one_hot(torch.tensor([ord(text[0]) % 128 for text in texts]), 128).float()
+
+
+def test_with_an_encoder_what_the_user_says_must_survive() -> None:
+    cat, hound = "a fluffy cat sleeps in the sun", "a happy doggy races over the boardwalk"
+    result, _ = refined(cat, hound, request="a dog runs on a beach")
+    assert result.text == cat, "nothing is known of meanings"
+    result, model = refined(cat, hound, request="a dog runs on a beach", encoder=Meanings(), attempts=2)
+    assert result.text == hound
+    assert "This cannot be used: it lost: dog, runs, beach" in model.asked[1][0][-1]["content"]
+    result, _ = refined(cat, cat, request="a dog runs on a beach", encoder=Meanings(), attempts=2)
+    assert isinstance(result, Failure)
+    with pytest.raises(ValueError, match="meaning is 2"):
+        ChatRefiner(Scripted(), meaning=2)
 
 
 def test_no_prompts_ask_nothing() -> None:

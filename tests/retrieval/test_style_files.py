@@ -134,3 +134,33 @@ def test_a_count_comes_back() -> None:
         count.add(caption)
     again = StyleCount.of(json.loads(json.dumps(count.values())))
     assert (again.profile(), again.captions) == (count.profile(), 70)
+
+
+@pytest.mark.parametrize("where", ["append", "settle"])
+@pytest.mark.parametrize("batches", [0, 1, 3])
+def test_a_kill_between_graph_and_style_loses_no_caption(
+    graph: Path, monkeypatch: pytest.MonkeyPatch, where: str, batches: int
+) -> None:
+    captions = phrases(CAPTIONS)
+    done = []
+
+    class Killed(BaseException):
+        """What nothing catches."""
+
+    home = growing if where == "append" else growing.GrowingStyle
+    real = getattr(home, where)
+
+    def kill(*given: object, **named: object) -> object:
+        done.append(1)
+        if len(done) == batches + 1 + (where == "settle"):  # one more when the style is opened
+            raise Killed
+        return real(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(home, where, kill)
+        with pytest.raises(Killed):
+            grow(graph, captions, batch=10)
+    grow(graph, captions, batch=10)
+    assert load_graph(graph).captions == len(captions)
+    assert load_style(graph) == profile(texts(captions))
+    assert not list(graph.glob(".style-*"))

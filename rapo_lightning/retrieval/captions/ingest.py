@@ -148,6 +148,8 @@ def open_captions(path: str | os.PathLike[str], column: str | None = None) -> Ca
         InputError: the file cannot be read, is empty, of another kind, or lacks a column; or pyarrow is missing for parquet.
     """
     name = os.fspath(path)
+    if (reason := text_fault(name)) is not None:
+        raise InputError(f"{os.fsencode(name).decode(errors='backslashreplace')}: the file's name: {reason}; rename it")
     with readable(name), Path(name).open("rb") as file:
         if file.read(2) in _UTF_16:
             raise InputError(f"{name}:1: UTF-16; captions files are UTF-8")

@@ -68,7 +68,10 @@ def json_lines(name: str, column: str) -> Iterator[Row]:
 def parquet_columns(name: str) -> list[str]:
     """The names of a parquet file's columns. Errors: `InputError`, also when pyarrow is missing."""
     with _parquet(name) as file:
-        return list(file.schema_arrow.names)
+        names = list(file.schema_arrow.names)
+    if twice := [one for one in dict.fromkeys(names) if names.count(one) > 1]:
+        raise InputError(f"{name}: several columns {', '.join(twice)}")
+    return names
 
 
 def parquet_rows(name: str, columns: list[str], batch_size: int = 4096) -> Iterator[Row]:
@@ -85,7 +88,7 @@ def parquet_rows(name: str, columns: list[str], batch_size: int = 4096) -> Itera
                     bad = next((str(cell) for cell in cells if isinstance(cell, UnicodeDecodeError)), None)
                     reason = None if bad is None else f"not UTF-8: {bad}"
                     yield f"{name}: row {number}", dict(zip(columns, cells)) if reason is None else reason
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise InputError(f"{name}: cannot be read behind row {number}: {_first_line(error)}") from error
 
 

@@ -137,7 +137,7 @@ def _read_counts(path: Path, notes: list[str]) -> dict[str, int]:
     found = read_object(path)
     names = (_CAPTIONS, *(table.count for table in TABLES))
     for name in names:
-        if type(found.get(name)) is not int or found[name] < 0:
+        if type(found.get(name)) is not int or not 0 <= found[name] < 2**48:
             raise InputError(f"{path}: {name} is {found.get(name, 'missing')!r}, not a count")
     if more := [name for name in found if name not in names]:
         notes.append(f"{path}: not used: {', '.join(more)}")
