@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["DIMENSIONS", "Dimension", "Reduction", "plain"]
+__all__ = ["DIMENSIONS", "NEEDS_MORE", "Dimension", "Reduction", "asks_little", "plain"]
 
 #: micro: sum over frames / frames of the set; macro: mean of the videos' values; last: mean of the videos' last frames.
 Reduction = Literal["micro", "macro", "last"]
@@ -63,6 +63,15 @@ DIMENSIONS = {
 }
 
 
+#: VBench's dimensions that need more than a prompt and cannot be asked of any video.
+NEEDS_MORE = ("object_class", "multiple_objects", "scene", "appearance_style", "color", "spatial_relationship")
+
+
 def plain(name: str) -> str:
     """A dimension's name by which it is compared: without a suffix, in lower case, with underscores."""
     return name.partition(".")[0].casefold().replace(" ", "_")
+
+
+def asks_little(dimension: str) -> bool:
+    """Whether it is one of VBench's that any video can be asked for."""
+    return plain(dimension) in DIMENSIONS and plain(dimension) not in NEEDS_MORE

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TextIO, final
@@ -17,7 +17,7 @@ from evaluation.errors import InputError
 from evaluation.rows import Row
 from evaluation.video.record import Record
 
-__all__ = ["Finding", "FindingLog", "read_findings", "row_of", "told_by"]
+__all__ = ["Finding", "FindingLog", "read_findings", "read_hashes", "row_of", "told_by"]
 
 SCHEMA = 1
 
@@ -81,12 +81,23 @@ def read_findings(folder: Path) -> dict[tuple[str, str, str, str, str], Finding]
         InputError: a file is of a newer version.
     """
     found: dict[tuple[str, str, str, str, str], Finding] = {}
-    for path in sorted(folder.glob("findings-*.jsonl")):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            finding = _finding(line, path)
-            if finding is not None and (finding.row.status != "error" or _is_error(found.get(finding.key))):
-                found[finding.key] = finding
+    for finding in _all(folder):
+        if finding.row.status != "error" or _is_error(found.get(finding.key)):
+            found[finding.key] = finding
     return found
+
+
+def read_hashes(folder: Path) -> dict[str, str]:
+    """The content of each path that a folder's findings speak of, as it was when it was last scored; empty if unreadable."""
+    return {finding.row.video_path: finding.row.video_sha256 for finding in _all(folder)}
+
+
+def _all(folder: Path) -> Iterator[Finding]:
+    """Every finding, those of the file last written to at the end."""
+    for path in sorted(folder.glob("findings-*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if (finding := _finding(line, path)) is not None:
+                yield finding
 
 
 def _is_error(finding: Finding | None) -> bool:

@@ -8,13 +8,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.catalog.entry import Entry
 from evaluation.catalog.table import entry, load
 from evaluation.dimensions import DIMENSIONS
 from evaluation.errors import EvaluationError, InputError, WeightsError
-from evaluation.job import Job
+from evaluation.job import Job, Long
 from evaluation.video.record import Record
 from evaluation.weights.lookup import Found, find, provenance
 
@@ -89,6 +90,7 @@ def measures(job: Job) -> tuple[dict[str, Measure], dict[str, Found]]:
         WeightsError: weights, torchvision or a judge are missing, all of them at once.
     """
     entries, problems = [], []
+    _check_long(job.long)
     for name in job.metrics:
         try:
             entries.append(entry(name))
@@ -126,6 +128,13 @@ def build(job: Job, found: Mapping[str, Found], device: str) -> dict[str, VideoM
     return {metric.id: metric for metric in (*metrics, *(metric.to(device) for metric in job.own))}
 
 
+def _check_long(long: Long) -> None:
+    wrong = [name for name in (*long.lengths, *long.tables) if name not in DIMENSIONS]
+    wrong += [f"{name}: {seconds:g} s" for name, seconds in long.lengths.items() if not 1 <= seconds < math.inf]
+    if wrong:
+        raise InputError(f"long: of VBench's dimensions, and clips of a second or more: {', '.join(wrong)}")
+
+
 def _long(job: Job, metric: VideoMetric, towers: Towers) -> VideoMetric:
     """The metric over the clips of long videos, if the job and the metric are VBench-Long's."""
     name, long = metric.id.partition(".")[0], job.long
@@ -144,7 +153,7 @@ def _long(job: Job, metric: VideoMetric, towers: Towers) -> VideoMetric:
     keep: Callable[[Clip], bool] | None = None
     if name == "temporal_flickering" and long.static_filter:
         keep = partial(_is_still, towers)
-    return LongMetric(metric, custom=long.custom, lengths=long.lengths or CLIP_SECONDS, keep=keep, fusion=fusion)
+    return LongMetric(metric, custom=long.custom, lengths={**CLIP_SECONDS, **long.lengths}, keep=keep, fusion=fusion)
 
 
 def _is_still(towers: Towers, clip: Clip) -> bool:
@@ -190,7 +199,9 @@ def _measure(metric: VideoMetric, item: Entry | None, facts: Mapping[str, Mappin
     if item and item.id == "imaging_quality":
         settings["mode"] = job.options.musiq_mode
     if metric.id.endswith(".long"):
-        settings["long"] = job.long.settings
+        files = {name: Path(file) for name, file in job.long.tables.items()}
+        tables = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.is_file()}
+        settings["long"] = job.long.settings | {"tables": tables}
     return Measure(
         id=metric.id,
         entry=item,

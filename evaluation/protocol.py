@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from evaluation.dimensions import DIMENSIONS
+from evaluation.dimensions import DIMENSIONS, plain
 from evaluation.errors import ClipError, InputError
 from evaluation.video.clip import Clip
 
@@ -90,7 +90,7 @@ def clip_seconds(dimensions: Iterable[str], *, custom: bool = False, lengths: Ma
     Suffixes of dimensions do not count, nor do dimensions without a length. A ``custom`` video, of no prompt of VBench's, and one
     without dimensions has `CUSTOM`.
     """
-    names = [] if custom else [dimension.partition(".")[0] for dimension in dimensions]
+    names = [] if custom else list(map(plain, dimensions))
     return max((lengths[name] for name in names if name in lengths), default=CUSTOM)
 
 

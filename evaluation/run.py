@@ -15,7 +15,7 @@ from pathlib import Path
 
 from evaluation.engine import check_devices, code_version
 from evaluation.errors import ClipError, InputError
-from evaluation.findings import read_findings, row_of
+from evaluation.findings import read_findings, read_hashes, row_of
 from evaluation.job import Job
 from evaluation.measures import Measure, measures
 from evaluation.output.header import Header
@@ -150,9 +150,7 @@ class _State:
 def _done(job: Job, state: _State, folder: Path) -> Done:
     """The rows of the manifest's lines, of all that the folder now holds."""
     answers, by = read_findings(folder), state.plan.measures
-    hashes = state.hashes
-    if hashes is None:  # all answers are of now
-        hashes = {finding.row.video_path: finding.row.video_sha256 for finding in answers.values()}
+    hashes = read_hashes(folder) if state.hashes is None else state.hashes  # None: all answers are of now
     rows, asked = [], Counter[tuple[str, str]]()
     for record in (*job.records, *job.missing):
         asked.update((record.variant, name) for name in wanted(record, by))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evaluation.dimensions import plain
+from evaluation.dimensions import DIMENSIONS, asks_little, plain
 from evaluation.job import Job
 from evaluation.measures import Measure
 from evaluation.video.record import Record
@@ -34,9 +34,15 @@ def works(job: Job, by: Mapping[str, Measure]) -> list[Work]:
 def wanted(record: Record, by: Mapping[str, Measure]) -> list[str]:
     """Those of the metrics that a line is for: all, or where it lists dimensions, of benchmarks' metrics those that it lists.
 
-    A suffix does not matter, nor upper and lower case; what is no benchmark's metric is asked of every video.
+    A suffix does not matter, nor upper and lower case; what is no benchmark's metric is asked of every video, and of another
+    benchmark's, whose lists do not speak of VBench, VBench's dimensions that need a prompt at most.
     """
     if not record.dimensions:
         return list(by)
     listed = {plain(name) for name in record.dimensions}
-    return [name for name, measure in by.items() if measure.dimension is None or plain(measure.dimension) in listed]
+    others = not listed & DIMENSIONS.keys()
+
+    def is_for(dimension: str | None) -> bool:
+        return dimension is None or plain(dimension) in listed or (others and asks_little(dimension))
+
+    return [name for name, measure in by.items() if is_for(measure.dimension)]

@@ -129,6 +129,7 @@ def evaluate(
 
 
 def _job(config: EvaluateConfig, positions: Positions, given: Path | None, allow: Sequence[str]) -> Job:
+    from evaluation.dimensions import DIMENSIONS
     from evaluation.inputs.read import read_input
     from evaluation.job import Job, Long
     from evaluation.lengths import with_protocol
@@ -144,6 +145,7 @@ def _job(config: EvaluateConfig, positions: Positions, given: Path | None, allow
         suite=config.suite,
         suite_path=None if config.suite_path is None else folder / config.suite_path,
         dimensions=config.metrics,
+        every=any(name.partition(".")[0] not in DIMENSIONS for name in config.own),
         prompt=config.prompt,
         prompt_file=prompt_file,
     )
@@ -188,8 +190,10 @@ def _parts(config: EvaluateConfig, positions: Positions, allow: Sequence[str]) -
     judge = builder.part(config.judge, ("judge",), Judge) if config.judge else None
     own = [builder.part(part, ("own", name), VideoMetric) for name, part in config.own.items()]
     builder.finish()
-    for name, metric in zip(config.own, own, strict=True):
+    for (name, part), metric in zip(config.own.items(), own, strict=True):
         metric.id = name
+        if not hasattr(metric, "provenance"):  # its arguments decide what it says
+            metric.provenance = {"arguments": part.model_dump(mode="json")}
     return judge, tuple(own)
 
 

@@ -68,7 +68,8 @@ class Builder:
         before = len(self._problems)
         signature = inspect.signature(cls)
         hints = _hints(cls, signature)
-        if cls.__module__.partition(".")[0] == "evaluation" and hints.get("model") is str:
+        is_local = cls.__module__.partition(".")[0] == "evaluation" and "base_url" not in signature.parameters
+        if is_local and hints.get("model") is str:
             hints["model"] = ModelReference
         values = {name: self._value(value, (*key, name)) for name, value in arguments.items()}
         takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())

@@ -173,8 +173,9 @@ def _names(given: Any) -> tuple[str, ...]:
 def _input(
     videos: Path | None, manifest: Path | None, mode: str, suite_path: Path | None, names: tuple[str, ...], **prompts: Any
 ) -> Found:
+    from evaluation.dimensions import NEEDS_MORE
     from evaluation.errors import InputError
-    from evaluation.inputs.custom import NEEDS_MORE, read_custom
+    from evaluation.inputs.custom import read_custom
     from evaluation.inputs.read import read_input
 
     if (videos is None) == (manifest is None):

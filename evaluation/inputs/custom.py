@@ -15,12 +15,10 @@ from evaluation.inputs.manifest import Found, numbered, prompt_id_of
 from evaluation.paths import is_folder, is_there
 from evaluation.video.record import Record
 
-__all__ = ["NEEDS_MORE", "SUFFIXES", "read_custom", "video_files"]
+__all__ = ["SUFFIXES", "read_custom", "video_files"]
 
 #: What is taken for a video in a folder.
 SUFFIXES = (".mp4", ".gif", ".mov", ".mkv", ".webm", ".avi")
-#: VBench's dimensions that need more than a prompt and cannot be asked of such videos.
-NEEDS_MORE = ("object_class", "multiple_objects", "scene", "appearance_style", "color", "spatial_relationship")
 
 
 def read_custom(

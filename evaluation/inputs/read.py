@@ -22,6 +22,7 @@ def read_input(
     suite: str | None = None,
     suite_path: str | Path | None = None,
     dimensions: Iterable[str] = (),
+    every: bool = False,
     prompt: str | None = None,
     prompt_file: str | Path | None = None,
 ) -> Found:
@@ -31,7 +32,7 @@ def read_input(
         path: a ``.jsonl`` file, or a folder that holds ``manifest.jsonl``: a manifest; ``.json``: a list of prompts with their
             videos; with ``suite`` a folder of videos that are named as that benchmark wants it; else videos of one's own.
         suite: a benchmark's name; suite_path: its prompts, where they are not bundled.
-        dimensions: of the suite, that are asked for.
+        dimensions: metrics that are asked of the suite; every: and others, of every video.
         prompt, prompt_file: of videos of one's own (`read_custom`).
 
     Raises:
@@ -47,7 +48,7 @@ def read_input(
 
         if own_prompts:
             raise InputError(f"{path}: {suite} has its own prompts")
-        return read_suite(path, PromptSuite(suite, suite_path), dimensions=dimensions)
+        return read_suite(path, PromptSuite(suite, suite_path), dimensions=dimensions, every=every)
     if path.suffix not in (".jsonl", ".json") and not (path / MANIFEST).is_file():
         return read_custom(path, prompt=prompt, prompt_file=prompt_file)
     if own_prompts:

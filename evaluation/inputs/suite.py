@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evaluation.catalog.table import dimension_of
-from evaluation.dimensions import plain
+from evaluation.dimensions import asks_little, plain
 from evaluation.errors import InputError
-from evaluation.inputs.manifest import Found, numbered
+from evaluation.inputs.manifest import Found, numbered, prompt_id_of
 from evaluation.suites.naming import DIMENSION_FOLDERS, SUFFIXES, Names
 from evaluation.suites.prompts import PromptSuite, SuitePrompt
 from evaluation.video.record import Record
@@ -21,6 +21,7 @@ def read_suite(
     suite: PromptSuite,
     *,
     dimensions: Iterable[str] = (),
+    every: bool = False,
     special: str = "",
     variant: str = "original",
 ) -> Found:
@@ -29,7 +30,8 @@ def read_suite(
     Args:
         folder: of the videos.
         suite: its prompts.
-        dimensions: names of metrics or dimensions: only prompts for these; all where there is none, or none of a benchmark's.
+        dimensions: names of metrics or dimensions: only prompts for these; all where there is none, or one is for every video.
+        every: there are further metrics, for every video.
         special: what VBench's names have between prompt and number.
         variant: of all records.
 
@@ -42,11 +44,12 @@ def read_suite(
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    of_metrics = [dimension_of(name) for name in dimensions]
-    wanted = {plain(name) for name in of_metrics if name is not None}
+    is_vbench = suite.name == "vbench"
+    asked_for = [dimension_of(name) for name in dimensions]
+    wanted = {plain(name) for name in asked_for if name is not None}
+    if every or None in asked_for or (not is_vbench and any(map(asks_little, wanted))):
+        wanted = set()
     prompts = [one for one in suite.prompts if not (wanted and one.dimension) or wanted & set(map(plain, one.dimension))]
-    if not prompts and None in of_metrics:  # of every video
-        prompts, wanted = list(suite.prompts), set()
     if not prompts:
         raise InputError(f"{suite.name} has no prompts for {', '.join(sorted(wanted))}")
     names = Names(suite.name, prompts, special)
@@ -73,12 +76,25 @@ def read_suite(
         (path, _record(folder / path, prompt, sample, asked, variant))
         for path, prompt, sample, asked in _lost(names, place, held, wanted, in_folders)
     ]
-    foreign = [path for path, items in matched.items() if not items]
+    _refuse_mixed(folder, prompts, found)
+    known = Names(suite.name, suite.prompts, special)
+    foreign = [path for path, items in matched.items() if not items and not known.find(path)]
     return Found(
         records=numbered(records),
         missing=tuple(record for _, record in lost),
         notes=_notes(suite.name, names, foreign, list(dict.fromkeys(path for path, _ in lost))),
     )
+
+
+def _refuse_mixed(folder: Path, prompts: Sequence[SuitePrompt], found: Iterable[tuple[int, int, str, tuple[str, ...]]]) -> None:
+    """Two files for one sample and dimension are of two models, or of two runs: their mean would say nothing of either."""
+    first: dict[tuple[int, int, str], str] = {}
+    for number, sample, path, asked in found:
+        for name in asked or ("",):
+            other = first.setdefault((number, sample, name), path)
+            if other != path:
+                what = f"both are video {sample} of {prompts[number].prompt!r}"
+                raise InputError(f"{folder}: {other!r} and {path!r}: {what}; give the folder of one model")
 
 
 def _lost(
@@ -109,7 +125,7 @@ def _record(path: Path, prompt: SuitePrompt, sample: int, dimensions: Sequence[s
         index=0,
         video=str(path),
         prompt=prompt.prompt,
-        prompt_id=prompt.id,
+        prompt_id=prompt_id_of(prompt.prompt),  # not the entry's: VBench lists some prompts twice
         variant=variant,
         sample=sample,
         dimensions=tuple(dimensions),

@@ -6,7 +6,9 @@ OpenAIJudge("Qwen/Qwen2.5-VL-72B-Instruct", base_url="http://127.0.0.1:8000/v1",
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,12 +97,18 @@ class OpenAIJudge:
     @property
     def id(self) -> str:
         """Model, revision if known, address, the way of the pictures and its frame policy."""
-        return f"{self._model}@{self._revision or 'unknown'}|{self._endpoint.url}|{self._image}|{self._policy.id}"
+        return f"{self._model}@{self._revision or 'unknown'}|{self._endpoint.url}|{self._image}|{self._policy.id}{self._more}"
+
+    @property
+    def _more(self) -> str:
+        """What is sent otherwise than usual."""
+        told = json.dumps(self._fixed, sort_keys=True, default=str)
+        return "" if self._fixed == {"temperature": 0, "seed": 0} else f"|{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
     @property
     def provenance(self) -> Mapping[str, str | None]:
         """For a result; a server's weights have no hash."""
-        return {"backbone": f"{self._model}|{self._image}", "revision": self._revision, "sha256": None}
+        return {"backbone": f"{self._model}|{self._image}{self._more}", "revision": self._revision, "sha256": None}
 
     def generate(self, video: View | None, text: str, **more: Any) -> str:
         """The reply.

@@ -27,6 +27,7 @@ class ImagingQuality(VideoMetric):
     """`imaging_quality` over all frames: 0 to 100 for a video, 0 to 1 for the set, as VBench has it."""
 
     id = "imaging_quality"
+    range = (0.0, 100.0)
 
     def __init__(
         self,

@@ -85,6 +85,11 @@ class LongMetric(VideoMetric):
         return self.metric.higher_is_better
 
     @property
+    def provenance(self) -> Mapping[str, Any]:
+        """As of the metric within."""
+        return dict(getattr(self.metric, "provenance", None) or {})
+
+    @property
     def batch(self) -> int:
         """As of the metric within, so that it can be halved where memory runs out."""
         return int(getattr(self.metric, "batch", 1))

@@ -127,7 +127,8 @@ def _score(name: str, rows: Sequence[Row], header: Header, variant: str | None) 
 
 def _nature(name: str, rows: Sequence[Row]) -> Mapping[str, Any]:
     """Range, direction, and whether the number is VBench's: a bare name of VBench's has its backbone, weights and protocol."""
-    ends = [rows[0].range_min, rows[0].range_max] if rows else [None, None]
+    scale = rule(rows[0].metric).scale if rows else 1.0
+    ends = [end if end is None else end / scale for end in (rows[0].range_min, rows[0].range_max)] if rows else [None, None]
     return {
         "range": None if ends == [None, None] else ends,
         "higher_is_better": rows[0].higher_is_better if rows else True,

@@ -110,9 +110,10 @@ def read_videophy2(path: Path) -> Iterator[SuitePrompt]:
 
 
 def read_phygenbench(path: Path) -> Iterator[SuitePrompt]:
-    """The folder with prompts.json and, beside it, the questions of the three stages where they are there."""
+    """The folder with prompts.json and, beside it, the questions of the three stages and explicit_prompts.json if there."""
     prompts = _json(path / "prompts.json")
     stages = {"single": "singleimage_question", "multi": "multiimage_question", "video": "video_question"}
+    explicit = _json(path / "explicit_prompts.json") if (path / "explicit_prompts.json").is_file() else []
     questions = {stage: _json(path / file) for stage in stages if (path / (file := f"{stage}_question.json")).is_file()}
     for number, entry in enumerate(prompts):
         given = {name: value for name, value in entry.items() if name != "caption"}
@@ -120,10 +121,11 @@ def read_phygenbench(path: Path) -> Iterator[SuitePrompt]:
             if entries[number]["caption"].strip() != entry["caption"].strip():
                 raise ValueError(f"{stage}_question.json, entry {number}: another caption than in prompts.json")
             given[stage] = entries[number][stages[stage]]
+        if explicit:
+            given["explicit_caption"] = explicit[number]["explicit_caption"]
         yield SuitePrompt(
             id=f"phygenbench-{number + 1:03d}",
             prompt=entry["caption"],
-            dimension=(entry["main_category"],) if entry.get("main_category") else (),
             auxiliary_info=given,
             number=number,
         )
@@ -132,7 +134,7 @@ def read_phygenbench(path: Path) -> Iterator[SuitePrompt]:
 def read_evalcrafter(path: Path) -> Iterator[SuitePrompt]:
     """metadata.json ({"0000": {"prompt", "attributes"}}), or a text file with a prompt a line."""
     if path.suffix == ".txt":
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         entries: Mapping[str, Any] = {f"{i:04d}": {"prompt": line} for i, line in enumerate(line for line in lines if line)}
     else:
         entries = _json(path)
@@ -154,15 +156,15 @@ READERS: dict[str, Callable[[Path], Iterable[SuitePrompt]]] = {
 
 
 def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(path.read_text(encoding="utf-8-sig"))
 
 
 def _by_caption(path: Path) -> dict[str, list[Mapping[str, Any]]]:
     if path.suffix == ".csv":
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows: list[Mapping[str, Any]] = list(csv.DictReader(file))
     elif path.suffix == ".jsonl":
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     else:
         rows = _json(path)
     found: dict[str, list[Mapping[str, Any]]] = {}

@@ -78,8 +78,9 @@ def seconds_of(path: str | Path) -> float | None:
         with av.open(_local(path), options=_OPTIONS) as container:
             stream = container.streams.video[0]
             fps = float(stream.average_rate or 0)
-            if fps > 0 and stream.frames:
-                return stream.frames / fps
+            if fps > 0:  # a container's own duration is that of its longest track
+                frames = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
+                return frames / fps
             return None if container.duration is None else container.duration / av.time_base
     except (av.FFmpegError, OSError, ValueError, IndexError):
         return None

@@ -109,8 +109,15 @@ def test_what_is_sent(server: Server) -> None:
     shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in sent]
     assert np.array_equal(np.stack(shown), view.frames_THWC)
     assert view.frames_THWC.shape == (3, 10, 15, 3)
-    assert judge.id == f"some/model@r7|{server.url}|png|ends(3),max15"
-    assert judge.provenance == {"backbone": "some/model|png", "revision": "r7", "sha256": None}
+    usual, more = judge.id.rsplit("|", 1)
+    assert usual == f"some/model@r7|{server.url}|png|ends(3),max15"
+    assert judge.provenance == {"backbone": f"some/model|png|{more}", "revision": "r7", "sha256": None}
+    plain = OpenAIJudge(model="some/model", image="png")
+    assert plain.provenance["backbone"] == "some/model|png"
+    others = [{"extra_body": {"top_k": 2}}, {"leave_out": ("seed",)}, {"extra_body": {"top_k": 1}}]
+    told = {OpenAIJudge(model="some/model", image="png", **one).provenance["backbone"] for one in others}  # type: ignore[arg-type]
+    assert len(told) == 3
+    assert judge.provenance["backbone"] in told, "what is sent otherwise decides the answers"
     assert isinstance(judge, BatchJudge)
 
 

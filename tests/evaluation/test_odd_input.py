@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 from evaluation.errors import ClipError, InputError
@@ -111,6 +113,23 @@ def test_paths_that_are_no_videos_are_error_rows(video: Path, tmp_path: Path) ->
     assert read_manifest_again(records, tmp_path) == records
     with pytest.raises(InputError, match="no such file or folder"):
         read_custom("n" * 3000)
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.mkv", "a.mp4"])
+def test_a_longer_sound_makes_no_longer_video(tmp_path: Path, name: str) -> None:
+    with av.open(str(tmp_path / name), "w") as container:
+        picture = container.add_stream("libvpx-vp9" if name.endswith("webm") else "libx264", rate=8)
+        sound = container.add_stream("libopus", rate=48_000)
+        picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
+        for frame in moving(24, 64, 64):
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(picture.encode(None))
+        for start in range(0, 7 * 48_000, 960):
+            quiet = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.int16), format="s16", layout="stereo")
+            quiet.sample_rate, quiet.pts = 48_000, start
+            container.mux(sound.encode(quiet))
+        container.mux(sound.encode(None))
+    assert seconds_of(tmp_path / name) == pytest.approx(3.0)
 
 
 def read_manifest_again(records: tuple[Record, ...], folder: Path) -> tuple[Record, ...]:

@@ -81,6 +81,12 @@ def test_the_three_stages(backbone: OpenAIClip) -> None:
     assert metric.scores[0].value == 2.0
     assert shown == [("first", [0, 16]), ("second", [16, 31]), ("third", [0, 16, 31])]
     shown.clear()
+    third = multi.pop("Description3")  # as the suite's own files are
+    explicit = PhyGenBench(Scripted(says, replies), backbone)
+    explicit.update(CLIP, Record(index=0, prompt="a ball", auxiliary_info={**info, "explicit_caption": third}))
+    assert explicit.scores[0] == metric.scores[0]
+    multi["Description3"] = third
+    shown.clear()
     near = [index for index in (best - 1, best, best + 1) if 0 <= index < 32]
     likely[key] = {index: 0.6 if index == best else 0.3 for index in range(32)}
     multi["Retrieval Prompt"] = key

@@ -34,6 +34,7 @@ def test_the_longest_need_of_a_prompt() -> None:
     assert clip_seconds(["aesthetic_quality", "imaging_quality"]) == 2
     assert clip_seconds(["aesthetic_quality", "overall_consistency"]) == 10
     assert clip_seconds(["human_action.videomae"]) == clip_seconds(["temporal_style"]) == 10
+    assert clip_seconds(["Subject Consistency", "Overall Consistency"]) == 10
     assert clip_seconds(["temporal_style"], custom=True) == clip_seconds([]) == clip_seconds(["clip_score"]) == 2
     assert clip_seconds(["scene", "clip_score", "color"], lengths={"scene": 1.0, "color": 4.0}) == 4
 

@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 
 from evaluation import run
+from evaluation.errors import InputError
 from evaluation.inputs.manifest import numbered
-from evaluation.job import Job
+from evaluation.job import Job, Long
 from evaluation.lengths import with_protocol
+from evaluation.measures import build, measures
+from evaluation.metrics.long import LongMetric
+from evaluation.metrics.temporal_flickering import TemporalFlickering
 from evaluation.results import write_results
-from evaluation.run import evaluate
+from evaluation.run import evaluate, plan
 from evaluation.video.record import Record
 from tests.evaluation.videos import moving, write_mp4
 
@@ -57,6 +61,56 @@ def test_each_file_is_hashed_once_and_none_after_the_stop(
     whole = evaluate(job, tmp_path)
     assert sorted(hashed) == sorted({record.video for record in videos}), "decoders hash what they read"
     assert len(whole.rows) == 2 * len(videos)
+
+
+def test_equal_files_under_two_paths_are_both_told(videos: list[Record], tmp_path: Path) -> None:
+    copy = replace(videos[0], video=str(tmp_path / "copy.mp4"), variant="optimised")
+    Path(copy.video).write_bytes(Path(videos[0].video).read_bytes())
+    job = job_of([videos[0], copy])
+    for _ in range(2):
+        done = evaluate(job, tmp_path / "out")
+        assert [(row.video_path, row.variant, row.status) for row in done.rows] == [
+            (record.video, record.variant, "ok") for record in job.records for _ in range(2)
+        ]
+        assert done.missing == 0
+
+
+def test_the_last_error_is_told_whichever_process_found_it(videos: list[Record], tmp_path: Path) -> None:
+    for record in videos:
+        Path(record.video).write_bytes(b"no video")
+    first = evaluate(replace(job_of(videos), devices=2), tmp_path / "out")
+    assert {row.error_code for row in first.rows} == {"corrupt"}
+    for record in videos:
+        Path(record.video).write_bytes(b"")
+    again = evaluate(job_of(videos), tmp_path / "out")
+    assert {row.error_code for row in again.rows} == {"empty"}
+
+
+def test_lengths_and_tables_of_long_videos(videos: list[Record], tmp_path: Path) -> None:
+    for long, says in (
+        (Long(lengths={"temporal_flikering": 3.0}), "temporal_flikering"),
+        (Long(lengths={"scene": 0.5}), r"scene: 0\.5 s"),
+        (Long(tables={"subject_consistncy": "x"}), "subject_consistncy"),
+    ):
+        with pytest.raises(InputError, match=says):
+            plan(job_of(videos, long=long), tmp_path / "out")
+    (tmp_path / "t.yaml").write_text("0.0: 0.0\n1.0: 1.0\n")
+    tables = {"temporal_flickering": str(tmp_path / "t.yaml")}
+    job = job_of(videos, protocol="vbench_long", long=Long(lengths={"scene": 3.0}, tables=tables))
+    by, found = measures(job)
+    metric = build(job, found, "cpu")["temporal_flickering.long"]
+    assert isinstance(metric, LongMetric)
+    assert (metric.lengths["scene"], metric.lengths["human_action"]) == (3.0, 10.0), "the others stay as they are"
+    before = by["temporal_flickering.long"].asked(videos[0])
+    (tmp_path / "t.yaml").write_text("0.0: 0.5\n1.0: 1.0\n")
+    assert measures(job)[0]["temporal_flickering.long"].asked(videos[0]) != before, "another table, another question"
+
+
+def test_a_long_metric_says_what_the_one_within_does(videos: list[Record]) -> None:
+    metric = TemporalFlickering()
+    metric.provenance = {"backbone": "judge", "wording": "w"}  # type: ignore[attr-defined]
+    assert LongMetric(metric).provenance == {"backbone": "judge", "wording": "w"}
+    assert LongMetric(TemporalFlickering()).provenance == {}
 
 
 def test_the_warning_on_long_videos_stays_with_the_results(tmp_path: Path) -> None:

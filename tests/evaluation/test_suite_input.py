@@ -106,7 +106,10 @@ def suite_of(folder: Path, name: str) -> PromptSuite:
         ("videophy", ["subject_consistency"], [0, 1]),
         ("phygenbench", ["phygenbench.vlm"], [0, 1]),
         ("vbench2", ["human_clothes.vlm"], [0]),
-        ("vbench2", ["human_clothes.vlm", "clip_score"], [0]),
+        ("vbench2", ["human_clothes.vlm", "clip_score"], [0, 1]),
+        ("vbench2", ["subject_consistency"], [0, 1]),
+        ("phygenbench", ["temporal_flickering", "phygenbench.vlm"], [0, 1]),
+        ("t2v_compbench", ["imaging_quality", "compbench.consistent_attribute.vlm"], [0, 1]),
         ("vbench2", ["clip_score"], [0, 1]),
         ("t2v_compbench", ["compbench.consistent_attribute.vlm"], [0]),
         ("t2v_compbench", ["warping_error"], [0, 1]),
@@ -124,15 +127,36 @@ def test_every_suite_has_its_videos_for_metrics_by_their_own_names(
     ]
     job = Job(records=found.records, metrics=tuple(metrics))
     by = {metric: Measure(id=metric, entry=entry(metric)) for metric in job.metrics}
-    assert [len(work.items) for work in works(job, by)] == [len(metrics)] * len(numbers), "and every one is asked of it"
+    asked = [len(work.items) for work in works(job, by)]
+    one_kind = any(metric.startswith(("human_clothes", "compbench")) for metric in metrics)
+    assert asked == [len(metrics), *[len(metrics) - one_kind] * (len(numbers) - 1)], "and every one that is for it is asked"
 
 
 def test_metrics_of_no_benchmark_and_of_another(tmp_path: Path) -> None:
     touch(tmp_path / "videos", f"{STILL}-0.mp4")
     assert len(read_suite(tmp_path / "videos", PromptSuite("vbench"), dimensions=["warping_error"]).records) == 1
     suite = suite_of(tmp_path / "suite", "vbench2")
-    with pytest.raises(InputError, match="vbench2 has no prompts for subject_consistency"):
-        read_suite(tmp_path / "videos", suite, dimensions=["subject_consistency"])
+    with pytest.raises(InputError, match="vbench2 has no prompts for color"):
+        read_suite(tmp_path / "videos", suite, dimensions=["color.vqa"])
+    acts = next(p.prompt for p in PromptSuite("vbench").prompts if p.dimension == ("human_action",))
+    touch(tmp_path / "videos", f"{acts}-0.mp4")
+    assert len(read_suite(tmp_path / "videos", PromptSuite("vbench"), dimensions=["human_action"], every=True).records) == 2
+    few = read_suite(tmp_path / "videos", PromptSuite("vbench"), dimensions=["human_action"])
+    assert [record.prompt for record in few.records] == [acts]
+    assert not any("none of vbench's" in note for note in few.notes), "it is, though not for this dimension"
+
+
+def test_two_models_in_one_folder_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, f"a/{STILL}-0.mp4", f"b/{STILL}-0.mp4")
+    says = rf"'a/{STILL}-0\.mp4' and 'b/{STILL}-0\.mp4': both are video 0 of '{STILL}'; give the folder of one model"
+    with pytest.raises(InputError, match=says):
+        read_suite(tmp_path, PromptSuite("vbench"))
+
+
+@pytest.mark.parametrize("name", ["prompts.txt", "prompts.csv"])
+def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("caption\na" if name.endswith("csv") else "a\nb", encoding="utf-8-sig")
+    assert PromptSuite("videophy2" if name.endswith("csv") else "evalcrafter", tmp_path / name).prompts[0].prompt == "a"
 
 
 def test_a_category_of_vbench(tmp_path: Path) -> None:

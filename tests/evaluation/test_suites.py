@@ -144,7 +144,11 @@ def test_phygenbench(tmp_path: Path) -> None:
     write(tmp_path / "single_question.json", [{**e, "singleimage_question": [{"Statement": e["caption"]}]} for e in base])
     write(tmp_path / "video_question.json", [{**e, "video_question": {"Description1": "d"}} for e in base])
     prompts = PromptSuite("phygenbench", tmp_path).prompts
-    assert prompts[0].dimension == ("Optics",)
+    assert prompts[0].dimension == (), "a category is no dimension of a metric"
+    assert prompts[0].auxiliary_info["main_category"] == "Optics"
+    explicit = [{"caption": e["caption"], "explicit_caption": f"all of {e['caption']}"} for e in base]
+    write(tmp_path / "explicit_prompts.json", explicit)
+    assert PromptSuite("phygenbench", tmp_path).prompts[1].auxiliary_info["explicit_caption"] == "all of c2"
     assert prompts[1].auxiliary_info == {"physical_laws": "l2", "single": [{"Statement": "c2"}], "video": {"Description1": "d"}}
     known = Names("phygenbench", prompts)
     assert known.expected == ("output_video_1.mp4", "output_video_2.mp4")

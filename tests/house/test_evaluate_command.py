@@ -14,8 +14,13 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from cli import app
+from evaluation.metrics.base import Score, VideoMetric
 from evaluation.metrics.temporal_flickering import TemporalFlickering
-from rapo_lightning.evaluating import check_evaluation
+from evaluation.video.clip import Clip
+from evaluation.video.record import Record
+from rapo_lightning.evaluating import _parts, check_evaluation
+from rapo_lightning.sections_evaluate import EvaluateConfig
+from rapo_lightning.settings import load
 from tests.evaluation.videos import moving, write_mp4
 from tests.house.command import PROMPTS, config
 
@@ -139,3 +144,42 @@ def test_check_knows_the_kind(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["check", str(write(tmp_path)), "--json"])
     assert json.loads(result.stdout)["kind"] == "evaluate"
     assert check_evaluation(write(tmp_path)).metrics == ["temporal_flickering"]
+
+
+class Bright(VideoMetric):
+    """A metric of one's own, which its argument decides."""
+
+    id = "bright"
+
+    def __init__(self, target: float = 0.5) -> None:
+        super().__init__()
+        self.target = target
+
+    def score(self, clip: Clip, record: Record) -> Score:
+        return Score.of_video(self.target)
+
+
+def test_the_arguments_of_a_metric_of_one_s_own_decide_its_answers(tmp_path: Path, videos: Path) -> None:
+    part = {"class_path": f"{__name__}.Bright", "init_args": {"target": 0.25}}
+    path = write(tmp_path, metrics=[], own={"bright": part})
+    options = ("--out", tmp_path / "out", "--json", "--allow", __name__.partition(".")[0])
+    values = []
+    for target in (0.25, 0.75, 0.75):
+        result = call(path, *options, "--set", f"own.bright.init_args.target={target}")
+        assert result.exit_code == 0, result.output
+        values.append(json.loads(result.stdout)["metrics"]["bright"]["value"])
+    assert values == [0.25, 0.75, 0.75]
+
+
+def test_a_server_s_model_keeps_its_name(tmp_path: Path, videos: Path) -> None:
+    """Whatever lies beside the configuration."""
+    (tmp_path / "some" / "model").mkdir(parents=True)
+    (tmp_path / "some" / "model" / "config.json").write_text("{}")
+    for name in ("gpt-4o", "some/model"):
+        arguments = {"model": name, "base_url": "http://127.0.0.1:9"}
+        judge = {"class_path": "evaluation.judge.endpoint.OpenAIJudge", "init_args": arguments}
+        path = write(tmp_path, judge=judge)
+        check_evaluation(path)
+        config, positions = load(path, EvaluateConfig)
+        built, _ = _parts(config, positions, ())
+        assert built.id.startswith(f"{name}@")
