@@ -12,9 +12,21 @@ from collections.abc import Iterable
 
 __all__ = ["holds", "lost_fixtures", "script"]
 
-#: A mark that is an apostrophe, too, opens only before a word and closes only behind one.
+#: Quoted text. A mark that is an apostrophe, too, opens only before a word and closes only behind one.
 _QUOTED = re.compile(
-    r""""([^"]+)"|“([^”]+)”|„([^“”]+)[“”]|«([^»]+)»|‹([^›]+)›|「([^」]+)」|『([^』]+)』|‘([^‘]*[^‘\s])’(?!\w)|(?<!\w)'([^'\s](?:[^']*[^'\s])?)'(?!\w)"""
+    "|".join(
+        (
+            r'"([^"]+)"',
+            r"“([^”]+)”",
+            r"„([^“”]+)[“”]",
+            r"«([^»]+)»",
+            r"‹([^›]+)›",
+            r"「([^」]+)」",
+            r"『([^』]+)』",
+            r"‘([^‘]*[^‘\s])’(?!\w)",
+            r"(?<!\w)'([^'\s](?:[^']*[^'\s])?)'(?!\w)",
+        )
+    )
 )
 #: Pictures that stand for a word, without what only varies them.
 _SYMBOL = re.compile("[\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001f3fa\U0001f400-\U0001faff]")
