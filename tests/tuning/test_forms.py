@@ -59,7 +59,7 @@ def test_select_is_asked_in_both_orders() -> None:
     LLMSelector(model).select([Prompt.of(PAIR.prompt)], [[PAIR.completion, str(PAIR.rejected)]])
     lessons = teacher(SelectForm(task="select"), "sft")(PAIR)
     assert [(list(asked), answer) for ((asked, answer),) in lessons] == list(zip(model.asked, "AB", strict=True))
-    with pytest.raises(InputError, match="without a rejected text"):
+    with pytest.raises(InputError, match="has no rejected text"):
         teacher(SelectForm(task="select"), "sft")(PromptPair(prompt="a", completion="b"))
     with pytest.raises(ConfigError, match="taught by sft"):
         teacher(SelectForm(task="select"), "dpo")

@@ -145,7 +145,7 @@ def test_a_template_of_ones_own_lies_beside_the_configuration(tmp_path: Path) ->
         ({"model": "nowhere"}, ConfigError, "model: .*no such folder"),
         ({"lora": {"layers": ["q_proj", "w_pack"]}}, WeightsError, "no linear layer named w_pack; it has .*q_proj"),
         ({"form": {"task": "refine", "style": "wam"}}, ConfigError, "did you mean 'wan'"),
-        ({"form": {"task": "select"}}, InputError, "without a rejected text"),
+        ({"form": {"task": "select"}}, InputError, "has no rejected text"),
         ({"form": {"task": "sleep"}}, ConfigError, "form"),
         ({"data": {"train": ["pairs.jsonl"], "max_length": 20}}, InputError, "nothing to learn from: more than 20 tokens"),
         ({"data": {"train": ["pairs.jsonl"], "validation": ["pairs.jsonl"]}}, InputError, "60 prompts are in data.train, too"),
