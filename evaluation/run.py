@@ -152,14 +152,16 @@ def _done(job: Job, state: _State, folder: Path) -> Done:
     answers, by = read_findings(folder), state.plan.measures
     hashes = read_hashes(folder) if state.hashes is None else state.hashes  # None: all answers are of now
     rows, asked = [], Counter[tuple[str, str]]()
-    for record in (*job.records, *job.missing):
-        asked.update((record.variant, name) for name in wanted(record, by))
     for record in job.records:
         for name in wanted(record, by):
+            asked[record.variant, name] += 1
             by_content = _key(job, by[name], record, hashes.get(record.video, ""))
             finding = answers.get(by_content) or answers.get((record.video, *by_content[1:]))
             if finding is not None:
                 rows.append(row_of(finding, record))
+    unasked = sum(asked.values()) - len(rows)
+    for record in job.missing:
+        asked.update((record.variant, name) for name in wanted(record, by))
     header = Header(
         protocol=job.protocol,
         reduction=job.options.reduction,
@@ -169,8 +171,7 @@ def _done(job: Job, state: _State, folder: Path) -> Done:
         missing_files=state.plan.missing_files,
         notes=job.notes,
     )
-    questions = sum(len(wanted(record, by)) for record in job.records)
-    return Done(folder=folder, header=header, rows=tuple(rows), missing=questions - len(rows))
+    return Done(folder=folder, header=header, rows=tuple(rows), missing=unasked)
 
 
 def _key(job: Job, measure: Measure, record: Record, sha256: str) -> tuple[str, str, str, str, str]:

@@ -55,6 +55,14 @@ class InputError(RapoError):
 
     exit_code = 2
 
+    #: By these an `OSError` says that a path which was given is of another kind, or may not be touched.
+    ERRNOS = frozenset(
+        {
+            errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR,
+            errno.ENOTEMPTY, errno.EPERM,
+        }
+    )  # fmt: skip
+
 
 class WeightsError(RapoError):
     """Weights are missing, of another kind, or ask to run code."""
@@ -76,14 +84,6 @@ class StorageError(RapoError):
 
     #: Of these an `OSError` says that the disk, not the file, is at fault: full, over quota, read-only, broken or gone.
     ERRNOS = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO, errno.ENODEV, errno.EDQUOT, errno.ESTALE})
-
-    #: Of these, that a path which was given cannot be used: what it names is of another kind, or may not be touched.
-    PATHS = frozenset(
-        {
-            errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR,
-            errno.ENOTEMPTY, errno.EPERM,
-        }
-    )  # fmt: skip
 
     @classmethod
     def of(cls, what: str | os.PathLike[str], error: OSError) -> StorageError:

@@ -12,12 +12,12 @@ from rapo_lightning.defaults import with_defaults
 from rapo_lightning.errors import ConfigError, InputError
 from rapo_lightning.graph_tools import encoder_of
 from rapo_lightning.parts import Builder
+from rapo_lightning.prompts import given
 from rapo_lightning.protocols import TextEncoder
 from rapo_lightning.retrieval import describe, pictures, store
 from rapo_lightning.retrieval.graph import NODE_TYPES
 from rapo_lightning.retrieval.identity import check_encoder
 from rapo_lightning.retrieval.pictures import SceneView, view
-from rapo_lightning.rewriting import given
 from rapo_lightning.settings import load_optimize
 from rapo_lightning.types import Kind
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rapo_lightning.errors import ConfigError, InputError, WeightsError
 from rapo_lightning.positions import Positions
-from rapo_lightning.prompts import load_placed
+from rapo_lightning.prompts import given, load_placed
 from rapo_lightning.protocols import Generator, LimitsText
 from rapo_lightning.sections import OptimizeConfig
 from rapo_lightning.types import Prompt
@@ -44,9 +44,7 @@ def gather_prompts(
     if text is not None and file is not None:
         raise InputError("--prompt and --prompts exclude each other")
     if text is not None:
-        if not text.strip():
-            raise InputError("--prompt: the prompt is empty")
-        return [Prompt.of(text.strip())], ["--prompt"]
+        return [Prompt.of(given(text, "--prompt"))], ["--prompt"]
     if file is not None:
         placed = load_placed(file, config.text_column, config.rule_column)
     elif config.prompts is None:

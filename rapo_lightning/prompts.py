@@ -24,13 +24,24 @@ from rapo_lightning.errors import InputError
 from rapo_lightning.records import parse_json
 from rapo_lightning.types import Prompt, prompt_id
 
-__all__ = ["load_placed", "load_prompts"]
+__all__ = ["given", "load_placed", "load_prompts"]
 
 TEXT_COLUMNS = ("prompt", "text", "captions", "caption")
 RULE_COLUMNS = ("physical_rule", "phys_law")
 
 #: Where a row stands, for messages (``prompts.csv:3``), and its values.
 Row = tuple[str, Mapping[str, Any]]
+
+
+def given(text: str, where: str) -> str:
+    """A prompt of the command line without blanks around it. Errors: `InputError`, if it is empty or not UTF-8."""
+    if not text.strip():
+        raise InputError(f"{where}: the prompt is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: not UTF-8") from error
+    return text.strip()
 
 
 def load_prompts(path: str | os.PathLike[str], text_column: str | None = None, rule_column: str | None = None) -> list[Prompt]:

@@ -17,7 +17,7 @@ from rapo_lightning.defaults import with_defaults
 from rapo_lightning.errors import ConfigError, InputError
 from rapo_lightning.interruption import StopSignals
 from rapo_lightning.parts import Builder
-from rapo_lightning.prompts import load_prompts
+from rapo_lightning.prompts import given, load_prompts
 from rapo_lightning.protocols import Augmenter, Placeable
 from rapo_lightning.retrieval.augmentation import Augmentation
 from rapo_lightning.sections import Part
@@ -25,7 +25,7 @@ from rapo_lightning.settings import load_optimize
 from rapo_lightning.sspo.guard import refusal
 from rapo_lightning.types import Candidate, Failure, Modifier, Prompt, Trajectory
 
-__all__ = ["Rewrite", "gather", "given", "read_lines", "rewrite", "write_rewrites"]
+__all__ = ["Rewrite", "gather", "read_lines", "rewrite", "write_rewrites"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,17 +117,6 @@ def read_lines(lines: Iterator[str]) -> list[Prompt]:
     if number := next((number for number, text in enumerate(texts, start=1) if "\0" in text), None):
         raise InputError(f"standard input: prompt {number}: a zero byte in it; is it UTF-16?")
     return [Prompt.of(text) for text in texts]
-
-
-def given(text: str, where: str) -> str:
-    """A prompt of the command line without blanks around it. Errors: `InputError`, if it is empty or not UTF-8."""
-    if not text.strip():
-        raise InputError(f"{where}: the prompt is empty")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{where}: not UTF-8") from error
-    return text.strip()
 
 
 def gather(text: str | None, file: Path | None, limit: int | None) -> list[Prompt] | None:

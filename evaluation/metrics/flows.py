@@ -10,7 +10,7 @@ from typing import Generic, TypeVar, final
 import torch
 from torch import Tensor
 
-from evaluation.backbones.raft import SMALLEST_SIDE, Flow, flow_batch, flow_frames
+from evaluation.backbones.raft import SMALLEST_SIDE, Flow, flow_frames
 from evaluation.errors import ClipError
 from evaluation.video.clip import Clip
 from evaluation.video.sampling import spaced
@@ -93,10 +93,9 @@ def flows_between(
     Raises:
         ClipError: sides are too small, or a flow is not finite.
     """
-    height, width = require_sides(clip, backbone)
-    step = flow_batch(height, width, batch)
-    for start in range(0, len(pairs), step):
-        some = pairs[start : start + step]
+    require_sides(clip, backbone)
+    for start in range(0, len(pairs), batch):
+        some = pairs[start : start + batch]
         numbers = sorted({number for pair in some for number in pair})
         frames = flow_frames(clip.frames_TCHW[numbers].to(backbone.device))
         flow = backbone.flow(frames, [(numbers.index(before), numbers.index(after)) for before, after in some])

@@ -57,7 +57,7 @@ def command(*, as_json: bool, quiet: bool = False, offline: bool = False, resume
     except (RapoError, OSError) as error:
         if isinstance(error, OSError) and error.errno in StorageError.ERRNOS:
             error = StorageError.of(error.filename or "a file", error)
-        elif isinstance(error, OSError) and error.errno in StorageError.PATHS and error.filename:
+        elif isinstance(error, OSError) and error.errno in InputError.ERRNOS and error.filename:
             error = InputError(f"{error.filename2 or error.filename}: {error.strerror}")
         if not isinstance(error, RapoError):
             raise

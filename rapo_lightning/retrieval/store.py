@@ -119,14 +119,13 @@ def load_graph(folder: Path) -> RelationGraph:
     """The relation graph of a folder. A graph of one segment keeps its embeddings on disk until they are used."""
     manifest = read_manifest(folder)
     try:
-        try:
-            return _load(folder, manifest)
-        except (KeyError, IndexError, ValueError, RuntimeError, OverflowError) as error:  # of arrays that do not fit together
-            raise InputError(f"{folder}: the graph is damaged ({error})") from error
-    except InputError:
-        if read_manifest(folder) == manifest:
+        return _load(folder, manifest)
+    except (InputError, KeyError, IndexError, ValueError, RuntimeError, OverflowError) as error:
+        if read_manifest(folder) != manifest:
+            return load_graph(folder)  # segments were merged meanwhile
+        if isinstance(error, InputError):
             raise
-        return load_graph(folder)  # segments were merged meanwhile
+        raise InputError(f"{folder}: its arrays do not fit together; the graph is damaged ({error})") from error
 
 
 def _load(folder: Path, manifest: Manifest) -> RelationGraph:

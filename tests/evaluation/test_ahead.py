@@ -115,14 +115,21 @@ def test_no_room_for_frames_is_not_the_video_s_fault(tmp_path: Path) -> None:
         assert signal.getsignal(signal.SIGXFSZ) == signal_before
 
 
-def test_no_process_and_no_file_stays_behind(tmp_path: Path) -> None:
+def test_no_process_and_no_file_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(write_mp4(tmp_path / "a.mp4", moving(3, 64, 48)))
+    (tmp_path / "shared").mkdir()  # other evaluations of this machine have frames in the usual place
+    monkeypatch.setattr(module, "_SHARED", tmp_path / "shared")
+    monkeypatch.setattr(module, "_ROOM", 0)
+    targets: list[str] = []
+    real = module.tempfile.mkstemp
+    monkeypatch.setattr(module.tempfile, "mkstemp", lambda **more: targets.append(str(more["dir"])) or real(**more))  # type: ignore[func-returns-value]
     with Ahead() as ahead:
         next(ahead.clips([path] * 5))
         pid = ahead._started[0].process.pid  # type: ignore[union-attr]
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-    assert not list(module._SHARED.glob("frames-*"))
+    assert set(targets) == {str(tmp_path / "shared")}
+    assert not list((tmp_path / "shared").iterdir())
 
 
 def test_how_long_files_last(tmp_path: Path) -> None:

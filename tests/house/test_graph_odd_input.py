@@ -12,6 +12,7 @@ from rapo_lightning.errors import InputError
 from rapo_lightning.graph_search import search
 from rapo_lightning.graph_tools import model_name
 from rapo_lightning.language import FakeTextEncoder
+from rapo_lightning.planning import gather_prompts
 from rapo_lightning.retrieval.captions import open_captions
 from rapo_lightning.retrieval.store import load_graph
 from rapo_lightning.rewriting import gather
@@ -47,6 +48,8 @@ def test_places_where_nothing_can_be_made(tmp_path: Path, tools: Path, captions:
 def test_texts_that_are_not_utf_8(tmp_path: Path, tools: Path, captions: Path) -> None:
     with pytest.raises(InputError, match="--prompt: not UTF-8"):
         gather(ODD, None, None)
+    with pytest.raises(InputError, match="--prompt: not UTF-8"):
+        gather_prompts(None, None, text=ODD, file=None, limit=None)  # type: ignore[arg-type]
     answer("graph", "build", captions, "-c", tools, "--out", tmp_path / "g")
     with pytest.raises(InputError, match="the prompt: not UTF-8"):
         search(tmp_path / "g", ODD, FakeTextEncoder(dimension=64), None)  # type: ignore[arg-type]
