@@ -173,8 +173,10 @@ class RewriterModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW on the adapter; the rate rises in a line, then falls along a cosine to 0."""
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        fused = all(parameter.is_cuda for parameter in trained)
+        fused = all(parameter.device.type in ("cpu", "cuda") for parameter in trained)
         optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay, fused=fused)
+        # It could unscale float16's gradients itself; then they could not be clipped, and Lightning refuses that with bfloat16, too.
+        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         rising = round(self.warmup * self.steps)
 
         def factor(step: int) -> float:

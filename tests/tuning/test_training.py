@@ -70,6 +70,14 @@ def test_an_adapter_learns_and_answers(tmp_path: Path, family: str) -> None:
     assert isinstance(answer, Reply)
 
 
+def test_mixed_precision_trains_with_clipped_gradients_as_on_a_gpu(tmp_path: Path) -> None:
+    optimizer = {"learning_rate": 0.02, "clip": 1.0}
+    path = save_training(tmp_path, optimizer=optimizer, trainer={"accelerator": "cpu", "precision": "bf16-mixed"})
+    trained = train(path, out=tmp_path / "run")
+    exact = train(save_training(tmp_path), out=tmp_path / "exact")
+    assert trained.summary["validation_loss"] == pytest.approx(exact.summary["validation_loss"], rel=0.1)
+
+
 def test_an_interrupted_training_continues_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save_training(tmp_path, lora={"rank": 4, "alpha": 8, "dropout": 0.2})
     whole = train(path, out=tmp_path / "whole")
