@@ -66,8 +66,10 @@ class RaftWarp:
         """
         first, last = img0.to(self.device), img1.to(self.device)
         count = len(first)
-        ways = [(number, number + count) for number in range(count)]
-        flow = self.backbone.flow(2 * torch.cat([first, last]) - 1, [*ways, *(way[::-1] for way in ways)])
+        follow = torch.equal(first[1:], last[:-1])  # one video's frames: each is looked at once
+        frames = torch.cat([first, last[-1:] if follow else last])
+        ways = [(number, number + (1 if follow else count)) for number in range(count)]
+        flow = self.backbone.flow(2 * frames - 1, [*ways, *(way[::-1] for way in ways)])
         if not bool(torch.isfinite(flow).all()):
             raise FloatingPointError("the optical flow is not finite")
         there, back = flow[:count], flow[count:]

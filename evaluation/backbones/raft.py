@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evaluation.backbones.base import Backbone
+from evaluation.backbones.raft_updates import Correlation, Recurrence
 from evaluation.errors import WeightsError
 from evaluation.video.sizes import pad_sides
 from evaluation.weights.load import fill, read_state
@@ -49,8 +50,8 @@ class Raft(Backbone):
     def flow(self, frames_BCHW: Tensor, pairs: Pairs) -> Tensor:
         """As `Flow.flow`; always float32.
 
-        torchvision's forward pass, but each frame is encoded once, however many pairs it is in, and only the last of the updates
-        is brought to the frames' size.
+        torchvision's forward pass up to rounding, but each frame is encoded once, however many pairs it is in, only the last of
+        the updates is brought to the frames' size, and see `raft_updates`.
         """
         frames = frames_BCHW.to(self.device)
         features = self.model.feature_encoder(frames)
@@ -66,18 +67,16 @@ class Raft(Backbone):
             upsample_flow,
         )
 
-        model = self.model
-        model.corr_block.build_pyramid(*(features[list(side)] for side in zip(*pairs, strict=True)))
-        size = model.update_block.hidden_state_size
-        hidden, context = torch.tanh(context[:, :size]), torch.relu(context[:, size:])
-        start = make_coords_grid(len(pairs), *features.shape[-2:]).to(self.device)
-        now = start
+        block = self.model.update_block
+        size = block.hidden_state_size
+        correlation = Correlation(*(features[list(side)] for side in zip(*pairs, strict=True)))
+        recurrence = Recurrence(block, torch.tanh(context[:, :size]), torch.relu(context[:, size:]))
+        cells = make_coords_grid(len(pairs), *features.shape[-2:]).to(self.device)
+        flow = torch.zeros_like(cells)
         for _ in range(UPDATES):
-            correlation = model.corr_block.index_pyramid(centroids_coords=now)
-            hidden, step = model.update_block(hidden, context, correlation, now - start)
-            now = now + step
-        flow: Tensor = upsample_flow(flow=now - start, up_mask=model.mask_predictor(hidden))
-        return flow
+            flow = flow + recurrence.update(correlation.around(cells + flow), flow)
+        whole: Tensor = upsample_flow(flow=flow, up_mask=self.model.mask_predictor(recurrence.hidden))
+        return whole
 
     def _load(self) -> Any:
         state = read_state(self.path)
@@ -92,6 +91,7 @@ class Raft(Backbone):
         if any(name.startswith("module.") for name in state):
             state = {torchvision_name(name): tensor for name, tensor in state.items()}
         fill(model, state, self.path)
+        model.update_block.to(memory_format=torch.channels_last)
         return model
 
 

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
-from rapo_lightning.errors import WeightsError
-from rapo_lightning.language.token_batches import BatchTokenizer, TokenBatches
+from rapo_lightning.language.sentence_model import SentenceModel, encoder_name, load_sentence_model
+from rapo_lightning.language.token_batches import TokenBatches
 from rapo_lightning.retrieval.exact import full_precision
 from rapo_lightning.types import ModelReference
-from rapo_lightning.weights import locate, refuse_code, split_revision, without_bars
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +22,8 @@ __all__ = ["SentenceEncoder"]
 #: Tokens a batch: on a CPU what its cache holds, elsewhere what keeps it busy.
 _BATCH_TOKENS = {"cpu": 1024}
 _MANY_TOKENS = 65_536
-#: Texts that are tokenised at once, while the device works on those before.
-_WINDOW = 65_536
-#: Never fetched: weights in other formats, other back ends' files, and code.
-_WANTED = ["*.json", "*.safetensors", "*.txt", "*.model"]
+#: Texts that are tokenised at once, while the device works on those before: few at first, so that it need not wait.
+_FIRST_WINDOW, _WINDOW = 4096, 65_536
 
 
 @final
@@ -59,9 +54,9 @@ class SentenceEncoder:
         self._model_reference = model
         self._batch_tokens = batch_tokens
         self._dtype = dtype
-        self.name = name or _name(model)
+        self.name = name or encoder_name(model)
         self._device: torch.device | str = "cpu"
-        self._loaded: _Loaded | None = None
+        self._loaded: SentenceModel | None = None
 
     @property
     def dimension(self) -> int:
@@ -73,6 +68,7 @@ class SentenceEncoder:
         self._device = device
         if self._loaded is not None:
             self._loaded.model.to(device)
+            self._choose_attention(self._loaded)
         return self
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
@@ -90,7 +86,7 @@ class SentenceEncoder:
             rows = rows[torch.tensor([place[text] for text in texts])]
         return rows
 
-    def _encode(self, loaded: _Loaded, texts: list[str], out: torch.Tensor) -> None:
+    def _encode(self, loaded: SentenceModel, texts: list[str], out: torch.Tensor) -> None:
         import torch
 
         device = torch.device(self._device)
@@ -101,32 +97,31 @@ class SentenceEncoder:
             out.copy_(torch.nn.functional.normalize(rows.float(), dim=1))
             return
         tokenise = loaded.tokenizer.tokenise
-        windows = [texts[first : first + _WINDOW] for first in range(0, len(texts), _WINDOW)]
-        coming = _ahead(lambda window: tokenise(window, budget), windows, at_once=device.type == "cpu")
+        windows = list(_windows(len(texts)))
+        coming = _ahead(lambda window: tokenise(texts[window], budget), windows, at_once=device.type == "cpu")
         fetching: list[Callable[[], None]] = []
-        for number, batches in enumerate(coming):
+        for window, batches in zip(windows, coming, strict=True):
             part = torch.empty(len(batches.order), loaded.dimension, device=device)
             for rows, features in batches.features(device):
                 _run(loaded.stages, features, part[rows])
-            fetching.append(_fetch(part, out[number * _WINDOW : (number + 1) * _WINDOW], batches))
-            if number:
+            fetching.append(_fetch(part, out[window], batches))
+            if len(fetching) > 1:
                 fetching.pop(0)()
         fetching.pop()()
 
-    def _load(self) -> _Loaded:
+    def _load(self) -> SentenceModel:
         if self._loaded is None:
-            self._loaded = _load(self._model_reference, self._device, self._dtype)
+            self._loaded = load_sentence_model(self._model_reference, self._device, self._dtype)
+            self._choose_attention(self._loaded)
         return self._loaded
 
+    def _choose_attention(self, loaded: SentenceModel) -> None:
+        """CUDA's fused attention in float32 works on tiles of 64 tokens: for phrases of ten, products one by one are faster."""
+        import torch
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Loaded:
-    """A model in evaluation mode, its vectors' length, its modules, and what tokenises for them (None: it encodes itself)."""
-
-    model: Any
-    dimension: int
-    stages: tuple[Any, ...]
-    tokenizer: BatchTokenizer | None
+        if loaded.attention is not None:
+            plain = torch.device(self._device).type == "cuda" and self._dtype == "float32"
+            loaded.stages[0].auto_model.set_attn_implementation("eager" if plain else loaded.attention)
 
 
 def _run(stages: Sequence[Any], features: dict[str, torch.Tensor], out: torch.Tensor) -> None:
@@ -169,7 +164,15 @@ def _put(out: torch.Tensor, order: torch.Tensor, rows: torch.Tensor) -> None:
     out[order] = rows
 
 
-def _ahead(work: Callable[[list[str]], TokenBatches], items: Iterable[list[str]], *, at_once: bool) -> Iterator[TokenBatches]:
+def _windows(count: int) -> Iterator[slice]:
+    """Each twice as large as the one before, up to `_WINDOW`."""
+    first, size = 0, min(_FIRST_WINDOW, _WINDOW)
+    while first < count:
+        yield slice(first, first + size)
+        first, size = first + size, min(_WINDOW, 2 * size)
+
+
+def _ahead(work: Callable[[slice], TokenBatches], items: Iterable[slice], *, at_once: bool) -> Iterator[TokenBatches]:
     """The work's results in order, each begun while the one before is in use; ``at_once``: without a thread of its own."""
     if at_once:
         yield from map(work, items)
@@ -183,67 +186,3 @@ def _ahead(work: Callable[[list[str]], TokenBatches], items: Iterable[list[str]]
             waiting = coming
         if waiting is not None:
             yield waiting.result()
-
-
-def _load(reference: str, device: torch.device | str, dtype: str) -> _Loaded:
-    """The checked model; what is missing, unreadable, no SentenceTransformer, or brings code raises `WeightsError`."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-
-    folder = _local(reference)
-    if not (folder / "modules.json").is_file():
-        raise WeightsError(f"{reference}: no SentenceTransformer, for it has no modules.json")
-    try:
-        with without_bars("transformers"):
-            model = SentenceTransformer(
-                str(folder),
-                device=str(device),
-                trust_remote_code=False,
-                local_files_only=True,
-                model_kwargs={"use_safetensors": True, "dtype": getattr(torch, dtype)},
-            ).eval()
-    except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"{reference}: the sentence encoder cannot be loaded: {_first_line(error)}") from error
-    stages = tuple(model)
-    usual = (
-        [type(stage) for stage in stages[:2]] == [Transformer, Pooling]
-        and all(type(stage) is Normalize and stage.module_input_name == "sentence_embedding" for stage in stages[2:])
-        and getattr(stages[0], "modality_config", {}).keys() <= {"text"}
-        and not (model.default_prompt_name and model.prompts[model.default_prompt_name])
-        and model.truncate_dim is None
-    )
-    tokenizer = BatchTokenizer.of(stages[0]) if usual else None
-    return _Loaded(model=model, dimension=int(model.get_embedding_dimension() or 0), stages=stages, tokenizer=tokenizer)
-
-
-def _local(reference: str) -> Path:
-    """The checked folder of a model; a hub id is fetched into the Hugging Face cache first."""
-    from huggingface_hub import snapshot_download
-
-    folder = Path(locate(reference, Path.cwd()))
-    if not folder.is_dir():
-        name, revision = split_revision(reference)
-        try:
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED))
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"{reference}: no such folder, and it cannot be fetched: {_first_line(error)}") from error
-    refuse_code(folder)
-    return folder
-
-
-def _name(reference: str) -> str:
-    """The model's name wherever it lies: a hub id without its revision, a folder's path under ckpt/, else its last part."""
-    path = Path(reference)
-    steps = path.parts if path.is_absolute() or path.is_dir() else Path(split_revision(reference)[0]).parts
-    for step in steps:
-        if step.startswith("models--"):  # the Hugging Face cache
-            return step.removeprefix("models--").replace("--", "/")
-    if "ckpt" in steps:
-        return "/".join(steps[len(steps) - steps[::-1].index("ckpt") :])
-    is_hub_id = len(steps) == 2 and not path.is_dir()
-    return "/".join(steps) if is_hub_id else (steps or (reference,))[-1]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

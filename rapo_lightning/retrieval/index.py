@@ -31,7 +31,7 @@ _BLOCK = 128
 #: Candidates beyond those asked for.
 _SPARE = 13
 #: Products that are held at once, and queries.
-_TILE = {"cpu": 2**21, "cuda": 2**28}
+_TILE = {"cpu": 2**21, "cuda": 2**29}
 _QUERIES = {"cpu": 256, "cuda": 4096}
 
 
@@ -44,7 +44,7 @@ class VectorIndex:
         device: what computes; the vectors' own when none is given. Vectors that lie elsewhere visit it in chunks. (For "mps",
             which lacks float64, the CPU computes.)
         engine: which library proposes candidates; the answers are the same.
-        rows: how many vectors are looked at at once, at most; by default what fits a cache (CPU) or a quarter of a gigabyte.
+        rows: how many vectors are looked at at once, at most; by default what fits a cache (CPU) or a gigabyte (GPU).
 
     Float16 proposes on CUDA (a float16 copy stays beside vectors that lie there), float32 elsewhere; neither shows in answers.
 
@@ -195,17 +195,18 @@ class VectorIndex:
 def _largest(fast: Tensor, many: int) -> tuple[Tensor, Tensor]:
     """The largest ``many`` of each row and their columns (fewer where there are fewer columns), in any order.
 
-    Blocks are ranked by their largest first: the best ``many`` values lie in at most so many blocks, and one pass finds these.
+    Blocks are ranked by their largest first: the best ``many`` values lie in at most so many blocks, and one pass finds these. A
+    block's columns lie far apart, so that neighbours in memory belong to neighbouring blocks: a GPU reads them together.
     """
     columns = fast.shape[1]
     if columns % _BLOCK or columns // _BLOCK <= many:
         value, where = fast.topk(min(many, columns), dim=1, sorted=False)
         return value, where
-    blocks = fast.view(len(fast), -1, _BLOCK)
-    top = blocks.amax(dim=2).topk(many, dim=1, sorted=False).indices
-    inside = blocks.gather(1, top[:, :, None].expand(-1, -1, _BLOCK)).flatten(1)
+    blocks = fast.view(len(fast), _BLOCK, -1)
+    top = blocks.amax(dim=1).topk(many, dim=1, sorted=False).indices
+    inside = blocks.gather(2, top[:, None].expand(-1, _BLOCK, -1)).flatten(1)
     value, where = inside.topk(many, dim=1, sorted=False)
-    return value, top.gather(1, where // _BLOCK) * _BLOCK + where % _BLOCK
+    return value, where // many * blocks.shape[2] + top.gather(1, where % many)
 
 
 def _shared(vectors: NDArray[np.float32]) -> Tensor:

@@ -175,8 +175,8 @@ class RewriterModule(LightningModule):
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         fused = all(parameter.device.type in ("cpu", "cuda") for parameter in trained)
         optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay, fused=fused)
-        # It could unscale float16's gradients itself; then they could not be clipped, and Lightning refuses that with bfloat16, too.
-        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+        # It could unscale float16's gradients itself, so Lightning refuses to clip them, in bfloat16 as well.
+        optimizer._step_supports_amp_scaling = False
         rising = round(self.warmup * self.steps)
 
         def factor(step: int) -> float:

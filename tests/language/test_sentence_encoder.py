@@ -138,6 +138,18 @@ def test_batches_windows_and_order_change_nothing(folders: dict[str, Path], monk
         torch.testing.assert_close(SentenceEncoder(str(folders["mean"])).encode(texts), expected, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("kind", ["eager", "sdpa"])
+def test_the_kind_of_attention_that_a_device_likes_changes_nothing(folders: dict[str, Path], kind: str) -> None:
+    encoder = SentenceEncoder(str(folders["mean"]))
+    model = encoder._load()
+    model.stages[0].auto_model.set_attn_implementation(kind)
+    texts = phrases(90, 1)
+    torch.testing.assert_close(encoder.encode(texts), theirs(folders["mean"], texts), atol=1e-6, rtol=0)
+    assert model.attention == "sdpa"
+    encoder.to("cpu")
+    assert model.stages[0].auto_model.config._attn_implementation == "sdpa"
+
+
 def test_equal_texts_are_encoded_once_and_loading_waits(folders: dict[str, Path]) -> None:
     encoder = SentenceEncoder(str(folders["mean"]))
     assert encoder._loaded is None
