@@ -98,7 +98,9 @@ class SentenceEncoder:
             return
         tokenise = loaded.tokenizer.tokenise
         windows = list(_windows(len(texts)))
-        coming = _ahead(lambda window: tokenise(texts[window], budget), windows, at_once=device.type == "cpu")
+        # A mask would be looked at here, and the device would run dry meanwhile.
+        pad = device.type != "cuda"
+        coming = _ahead(lambda window: tokenise(texts[window], budget, pad=pad), windows, at_once=device.type == "cpu")
         fetching: list[Callable[[], None]] = []
         for window, batches in zip(windows, coming, strict=True):
             part = torch.empty(len(batches.order), loaded.dimension, device=device)

@@ -1,7 +1,7 @@
 """Texts to batches of tokens for a sentence encoder: tokenised in one call, sorted by length, at most so many tokens a batch.
 
 Texts of one length share a batch without padding (and without a mask, which a device would have to wait for) where there are
-enough of them; the others are padded to lengths that differ little.
+enough of them, or always; the others are padded to lengths that differ little.
 """
 
 from __future__ import annotations
@@ -85,13 +85,13 @@ class BatchTokenizer:
         types = tokenizer.backend_tokenizer.encode("a").type_ids
         return None if any(types) else found
 
-    def tokenise(self, texts: Sequence[str], budget: int) -> TokenBatches:
-        """Batches of at most ``budget`` tokens with padding, or of one text."""
+    def tokenise(self, texts: Sequence[str], budget: int, *, pad: bool = True) -> TokenBatches:
+        """Batches of at most ``budget`` tokens with padding, or of one text; ``pad``: see `cut`."""
         tokens, lengths = self._tokens(texts)
         order = np.argsort(lengths, kind="stable")
         begins = (lengths.cumsum() - lengths)[order]
         lengths = lengths[order]
-        spans = list(cut(lengths, budget))
+        spans = list(cut(lengths, budget, pad=pad))
         widths = np.concatenate([np.full(last - first, lengths[last - 1]) for first, last in spans]) if spans else lengths
         ids = np.full(int(widths.sum()), self._tokenizer.pad_token_id or 0, dtype=np.int64)
         ids[spread(widths.cumsum() - widths, lengths)] = tokens[spread(begins, lengths)]
@@ -113,17 +113,18 @@ class BatchTokenizer:
         return np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(lengths.sum())), lengths
 
 
-def cut(lengths: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int]]:
+def cut(lengths: NDArray[np.int64], budget: int, *, pad: bool = True) -> Iterator[tuple[int, int]]:
     """Rows, first and last + 1, of each batch of texts of these lengths, which ascend.
 
-    A batch is of one length where that fills an eighth of the budget; else longer texts join it, by a quarter at most.
+    A batch is of one length where that fills an eighth of the budget; else longer texts join it, by a quarter at most. Without
+    ``pad`` it is always of one length.
     """
     first = 0
     while first < len(lengths):
         shortest = int(lengths[first])
         last = int(np.searchsorted(lengths, shortest, side="right"))
         room = max(1, budget // max(1, shortest))
-        if (last - first) * 8 < room:
+        if pad and (last - first) * 8 < room:
             last = int(np.searchsorted(lengths, shortest + max(1, shortest // 4), side="right"))
             room = max(1, budget // max(1, int(lengths[last - 1])))
         last = min(last, first + room)

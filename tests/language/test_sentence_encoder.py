@@ -240,15 +240,15 @@ def test_a_model_has_one_name_on_every_machine(reference: str, name: str) -> Non
     assert SentenceEncoder(reference, name="other").name == "other"
 
 
-@given(st.lists(st.integers(1, 60), max_size=200), st.integers(1, 300))
+@given(st.lists(st.integers(1, 60), max_size=200), st.integers(1, 300), st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_batches_keep_to_the_budget_and_pad_by_a_quarter_at_most(lengths: list[int], budget: int) -> None:
+def test_batches_keep_to_the_budget_and_pad_by_a_quarter_at_most(lengths: list[int], budget: int, pad: bool) -> None:
     lengths.sort()
-    spans = list(cut(np.array(lengths, dtype=np.int64), budget))
+    spans = list(cut(np.array(lengths, dtype=np.int64), budget, pad=pad))
     assert [row for first, last in spans for row in range(first, last)] == list(range(len(lengths)))
     for first, last in spans:
         assert last - first == 1 or (last - first) * lengths[last - 1] <= budget
-        assert lengths[last - 1] <= lengths[first] + max(1, lengths[first] // 4)
+        assert lengths[last - 1] <= lengths[first] + (max(1, lengths[first] // 4) if pad else 0)
 
 
 def test_the_fake_encoder_sees_words_and_not_their_order() -> None:
