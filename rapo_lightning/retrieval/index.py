@@ -31,8 +31,8 @@ _BLOCK = 128
 #: Candidates beyond those asked for.
 _SPARE = 13
 #: Products that are held at once, and queries.
-_TILE = {"cpu": 2**21, "cuda": 2**29}
-_QUERIES = {"cpu": 256, "cuda": 4096}
+_TILE = {"cpu": 2**21, "cuda": 2**30}
+_QUERIES = {"cpu": 256, "cuda": 2048}
 
 
 @final
@@ -44,7 +44,7 @@ class VectorIndex:
         device: what computes; the vectors' own when none is given. Vectors that lie elsewhere visit it in chunks. (For "mps",
             which lacks float64, the CPU computes.)
         engine: which library proposes candidates; the answers are the same.
-        rows: how many vectors are looked at at once, at most; by default what fits a cache (CPU) or a gigabyte (GPU).
+        rows: how many vectors are looked at at once, at most; by default what fits a cache (CPU) or two gigabytes (GPU).
 
     Float16 proposes on CUDA (a float16 copy stays beside vectors that lie there), float32 elsewhere; neither shows in answers.
 

@@ -1,4 +1,4 @@
-"""LoRA layers whose product is added in place to the base's, in the base's own type: PEFT's numbers with less memory traffic.
+"""LoRA layers to whose product the base's is added in place, in the base's own type: PEFT's numbers with less memory traffic.
 
 PEFT adds a layer's two products in steps of their own, each of which reads and writes all activations, and casts every input to
 the adapter's type. Here a layer is one function with a backward pass of its own; what it cannot do is left to PEFT.
@@ -81,7 +81,8 @@ class _Added(torch.autograd.Function):
         read = flat if dropped is None else dropped.flatten(0, -2)
         with torch.autocast(x.device.type, enabled=False):
             inner = read @ low.to(dtype).T
-            out = linear(flat, weight, bias).addmm_(inner, (high * scale).to(dtype).T)
+            # The small product first: the large one adds to it where it writes anyway.
+            out = linear(inner, (high * scale).to(dtype), bias).addmm_(flat, weight.T)
         ctx.save_for_backward(read, inner, weight, low, high)
         ctx.scale, ctx.drops, ctx.shape = scale, dropped is not None, x.shape
         return out.view(*x.shape[:-1], out.shape[-1])
@@ -97,9 +98,7 @@ class _Added(torch.autograd.Function):
             high_grad = (flat.T @ inner).to(high.dtype) * ctx.scale
             x_grad = dropped_grad = None
             if ctx.needs_input_grad[0]:
-                x_grad = flat @ weight
-                if not ctx.drops:
-                    x_grad.addmm_(inner_grad, low.to(weight.dtype))
+                x_grad = flat @ weight if ctx.drops else (inner_grad @ low.to(weight.dtype)).addmm_(flat, weight)
                 x_grad = x_grad.view(ctx.shape)
             if ctx.needs_input_grad[1]:
                 dropped_grad = (inner_grad @ low.to(weight.dtype)).view(ctx.shape)

@@ -25,8 +25,8 @@ __all__ = ["PREFERENCE_FIGURES", "Answers", "answer_losses", "preference_losses"
 #: one's is the higher, and by how much.
 PREFERENCE_FIGURES = ("rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins")
 
-#: Answer tokens whose logits are held at once; a vocabulary of 128 k makes 1 GB of them.
-_CHUNK = 2048
+#: Answer tokens whose logits are held at once; a vocabulary of 128 k makes 2 GB of them.
+_CHUNK = 4096
 
 
 @final
