@@ -11,7 +11,16 @@ from pathlib import Path
 
 from rapo_lightning.processes import RUN_FOLDER, is_first
 
-__all__ = ["launched", "plain_lightning"]
+__all__ = ["launched", "let_memory_grow", "plain_lightning"]
+
+
+def let_memory_grow() -> None:
+    """Have CUDA's blocks of memory grow in place, unless the environment says something of them; before torch is imported.
+
+    Batches of ever other lengths leave holes else, until memory that is free must be given back and asked for amid a step.
+    """
+    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 
 
 @contextmanager

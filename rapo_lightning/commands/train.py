@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rapo_lightning.commands.console import Allow, Config, Json, Offline, Out, Quiet, Set, command
+from rapo_lightning.launching import let_memory_grow
 
 if TYPE_CHECKING:
     from rapo_lightning.tuning.callbacks import Progressed
@@ -32,6 +33,7 @@ def train(
     """Fine-tune a rewriting model (LoRA) on pairs: Stage 3's refiner, or L_r and L_d of Stage 1."""
     given = {"seed": seed, "trainer.devices": devices}
     overrides = [*(set_ or ()), *(f"{key}={value}" for key, value in given.items() if value is not None)]
+    let_memory_grow()
     with command(as_json=as_json, quiet=quiet, offline=offline) as show, ExitStack() as stack:
         from rapo_lightning import terminal_train, training
 

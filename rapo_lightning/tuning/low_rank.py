@@ -12,7 +12,6 @@ import torch
 from peft.tuners.lora import Linear
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import linear
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -62,6 +61,25 @@ class _InPlace(Linear):
         return added
 
 
+def _add_products(small: Tensor, by: Tensor, large: Tensor, times: Tensor, bias: Tensor | None) -> Tensor:
+    """``small by + large times + bias``: the small product first, as the large one can add to it where it writes anyway."""
+    product = small @ by if bias is None else torch.addmm(bias, small, by)
+    return product.addmm_(large, times)
+
+
+# The same as one operator: what compiles would copy the small product before the large one is added to it.
+_OPERATOR = "rapo_lightning::add_products"
+torch.library.define(_OPERATOR, "(Tensor small, Tensor by, Tensor large, Tensor times, Tensor? bias) -> Tensor")
+torch.library.impl(_OPERATOR, "CompositeExplicitAutograd", _add_products)
+torch.library.register_fake(_OPERATOR, lambda small, by, large, times, bias: large.new_empty(large.shape[0], times.shape[1]))
+
+
+def _sum_of_products(small: Tensor, by: Tensor, large: Tensor, times: Tensor, bias: Tensor | None) -> Tensor:
+    whole: Any = torch.ops.rapo_lightning.add_products if torch.compiler.is_compiling() else _add_products
+    added: Tensor = whole(small, by, large, times, bias)
+    return added
+
+
 class _Added(torch.autograd.Function):
     """``x W' + bias + scale * (dropped A') B'`` for a frozen W; gradients of A and B have their own type."""
 
@@ -81,8 +99,7 @@ class _Added(torch.autograd.Function):
         read = flat if dropped is None else dropped.flatten(0, -2)
         with torch.autocast(x.device.type, enabled=False):
             inner = read @ low.to(dtype).T
-            # The small product first: the large one adds to it where it writes anyway.
-            out = linear(inner, (high * scale).to(dtype), bias).addmm_(flat, weight.T)
+            out = _sum_of_products(inner, (high * scale).to(dtype).T, flat, weight.T, bias)
         ctx.save_for_backward(read, inner, weight, low, high)
         ctx.scale, ctx.drops, ctx.shape = scale, dropped is not None, x.shape
         return out.view(*x.shape[:-1], out.shape[-1])
@@ -98,7 +115,8 @@ class _Added(torch.autograd.Function):
             high_grad = (flat.T @ inner).to(high.dtype) * ctx.scale
             x_grad = dropped_grad = None
             if ctx.needs_input_grad[0]:
-                x_grad = flat @ weight if ctx.drops else (inner_grad @ low.to(weight.dtype)).addmm_(flat, weight)
+                down = low.to(weight.dtype)
+                x_grad = flat @ weight if ctx.drops else _sum_of_products(inner_grad, down, flat, weight, None)
                 x_grad = x_grad.view(ctx.shape)
             if ctx.needs_input_grad[1]:
                 dropped_grad = (inner_grad @ low.to(weight.dtype)).view(ctx.shape)

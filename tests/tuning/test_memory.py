@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,14 @@ def test_only_what_is_not_done_yet_is_advised() -> None:
         "out of memory at step 3, with 1 lessons of at most 3 tokens at once: "
         "another one, in another folder, would need less with data.max_length below 3, lora.rank below 64"
     )
+
+
+@pytest.mark.parametrize("given", [None, "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"])
+def test_memory_grows_in_place_unless_the_user_says_how(monkeypatch: pytest.MonkeyPatch, given: str | None) -> None:
+    for name in ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"):
+        monkeypatch.setenv(name, "max_split_size_mb:512")  # so that it is as before afterwards
+        if name != given:
+            monkeypatch.delenv(name)
+    assert CliRunner().invoke(app, ["train", "nowhere.yaml", "--out", "nowhere"]).exit_code == 2
+    wanted = "expandable_segments:True" if given is None else "max_split_size_mb:512" if given == "PYTORCH_ALLOC_CONF" else None
+    assert os.environ.get("PYTORCH_ALLOC_CONF") == wanted
