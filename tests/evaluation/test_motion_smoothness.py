@@ -90,6 +90,15 @@ def test_half_the_flow_both_ways(size: tuple[int, int, int]) -> None:
         assert metric.scores[0].value == pytest.approx(smoothness(clip.frames_THWC, middles), abs=1e-5)
 
 
+@pytest.mark.parametrize("pairs", [[(0, 2), (2, 4)], [(4, 6), (0, 2)], [(0, 2), (1, 3), (2, 4)]])
+def test_pairs_of_any_frames_as_each_alone(pairs: list[tuple[int, int]]) -> None:
+    frames = numbered(7, 48, 64).frames_TCHW.float() / 255
+    between = RaftWarp(GivenFlow(1.5))
+    first, last = (frames[list(side)] for side in zip(*pairs, strict=True))
+    each = torch.cat([between.interp(first[n : n + 1], last[n : n + 1]) for n in range(len(pairs))])
+    assert torch.equal(between.interp(first, last), each)
+
+
 def test_what_cannot_be_scored_has_a_code() -> None:
     cases: list[tuple[MotionSmoothness | MotionSmoothnessRaftWarp, Clip, str]] = [
         (MotionSmoothness(Tilted()), clip_of(2, 32, 32), "too_short"),
