@@ -80,9 +80,16 @@ def main() -> None:
             torch.cuda.reset_peak_memory_stats()
         line = (_ours if side == "ours" else _trl)(model, lessons, options)
         peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
+        # Memory given back and asked for anew amid a step: each time the device runs dry.
+        retries = torch.cuda.memory_stats()["num_alloc_retries"] if device.type == "cuda" else None
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
         made_of = {"size": options.size, "batch_size": options.batch_size, "device": name, "torch": torch.__version__}
-        print(json.dumps({"name": "lora", "side": side, **line, "peak_gib": peak and round(peak, 1), **made_of}), flush=True)
+        print(
+            json.dumps(
+                {"name": "lora", "side": side, **line, "peak_gib": peak and round(peak, 1), "retries": retries, **made_of}
+            ),
+            flush=True,
+        )
 
 
 def _lessons(count: int, vocabulary: int) -> list[TokenLesson]:
