@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=16, help="of the refiner")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--no-untuned", action="store_true", help="leave the untuned refiner out")
     parser.add_argument("--table", type=Path, help="write the comparison to this JSON file, too")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
@@ -43,7 +44,8 @@ def main() -> None:
     config, _ = load_optimize(project_file(CONFIG), overrides)
     asked = held_out_prompts(options.prompts, options.seed)
     prompts = [prompt for prompt, _, _ in asked]
-    adapters: dict[str, str | None] = {UNTUNED: None, **dict(one.split("=", 1) for one in options.adapter)}
+    adapters: dict[str, str | None] = {} if options.no_untuned else {UNTUNED: None}
+    adapters |= dict(one.split("=", 1) for one in options.adapter)
     texts = {}
     for name, folder in adapters.items():
         adapter = None if folder is None else ModelReference(folder)
@@ -51,7 +53,7 @@ def main() -> None:
         refiner = ChatRefiner(model, max_words=options.max_words)
         texts[name] = texts_of(refiner, prompts, options.batch_size, config.trainer)
     tuned = [name for name in adapters if name != UNTUNED]
-    effects = {f"{name} against untuned": (name, UNTUNED) for name in tuned}
+    effects = {} if options.no_untuned else {f"{name} against untuned": (name, UNTUNED) for name in tuned}
     effects |= {f"{later} against {earlier}": (later, earlier) for earlier, later in pairwise(tuned)}
     compared = compare_texts(CONFIG, overrides, texts, asked, options.out, effects=effects, last=tuned[-1], seed=options.seed)
     for folder in filter(None, adapters.values()):

@@ -31,6 +31,7 @@ __all__ = [
     "TrainingError",
     "VideoError",
     "WeightsError",
+    "first_line",
 ]
 
 
@@ -111,3 +112,8 @@ class Stopped(RapoError):
 
 class VideoError(RapoError):
     """A video file cannot be read or written."""
+
+
+def first_line(error: Exception) -> str:
+    """What another library's error says first; the rest is for its developers."""
+    return str(error).strip().partition("\n")[0]

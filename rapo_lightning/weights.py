@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 
-from rapo_lightning.errors import WeightsError
+from rapo_lightning.errors import WeightsError, first_line
 from rapo_lightning.model_folders import refuse_code
 
-__all__ = ["commit", "locate", "refuse_code", "split_revision", "without_bars"]
+__all__ = ["commit", "fetched", "locate", "refuse_code", "split_revision", "without_bars"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
@@ -67,6 +67,25 @@ def locate(reference: str, base_folder: str | os.PathLike[str]) -> str:
         f"{reference}: not under ckpt/ nor in the Hugging Face cache, and HF_HUB_OFFLINE is set; where there is a network: "
         f"hf download {name}{at} --local-dir ckpt/{PurePosixPath(name).name}"
     )
+
+
+def fetched(located: str, wanted: Sequence[str]) -> Path:
+    """The checked folder of what `locate` found; a hub id's wanted files are fetched into the Hugging Face cache first.
+
+    Raises:
+        WeightsError: it cannot be fetched, or would run code of its own.
+    """
+    from huggingface_hub import snapshot_download
+
+    folder = Path(located)
+    if not folder.is_dir():
+        name, revision = split_revision(located)
+        try:
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(wanted)))
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{located}: no such folder, and it cannot be fetched: {first_line(error)}") from error
+    refuse_code(folder)
+    return folder
 
 
 def commit(located: str) -> str | None:

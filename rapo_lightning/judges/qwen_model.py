@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from rapo_lightning.errors import WeightsError
+from rapo_lightning.errors import WeightsError, first_line
 from rapo_lightning.judges.vision_inputs import VisionInputs
-from rapo_lightning.weights import refuse_code, split_revision, without_bars
+from rapo_lightning.weights import fetched, without_bars
 
 __all__ = ["QwenModel"]
 
@@ -34,8 +33,7 @@ class QwenModel:
         from transformers import AutoConfig, AutoTokenizer, GenerationConfig, Qwen2_5_VLForConditionalGeneration
 
         try:
-            folder = _folder(reference)
-            refuse_code(folder)
+            folder = fetched(reference, _FILES)
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             if config.model_type != "qwen2_5_vl":
                 raise WeightsError(f"{reference}: a {config.model_type} model; this judge reads Qwen2.5-VL")
@@ -46,7 +44,7 @@ class QwenModel:
                 model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, use_safetensors=True).eval()
             inputs = VisionInputs(folder, config, tokenizer, max_side=max_side)
         except (OSError, ValueError) as error:
-            raise WeightsError(f"{reference}: the judge cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+            raise WeightsError(f"{reference}: the judge cannot be loaded: {first_line(error)}") from error
         # In place of the folder's own: its temperature and repetition penalty would bend what the judge says.
         ends = model.generation_config.eos_token_id
         pad = next(token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if token is not None)
@@ -54,12 +52,3 @@ class QwenModel:
             do_sample=False, eos_token_id=tokenizer.eos_token_id if ends is None else ends, pad_token_id=pad
         )
         return cls(model=model, tokenizer=tokenizer, inputs=inputs)
-
-
-def _folder(reference: str) -> Path:
-    if (folder := Path(reference)).is_dir():
-        return folder
-    from huggingface_hub import snapshot_download
-
-    name, revision = split_revision(reference)
-    return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rapo_lightning.errors import WeightsError
-from rapo_lightning.language import adapter as lora
+from rapo_lightning.errors import WeightsError, first_line
 from rapo_lightning.language.bases import Base, shared_base
 from rapo_lightning.language.chat_format import ChatFormat
-from rapo_lightning.weights import refuse_code, without_bars
+from rapo_lightning.weights import fetched, without_bars
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -69,7 +67,7 @@ def load_model(
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    folder = _local(reference)
+    folder = fetched(reference, _WANTED)
     if (folder / "adapter_config.json").is_file():
         raise WeightsError(f"{reference}: this is an adapter; name its base as `model` and this folder as `adapter`")
 
@@ -85,9 +83,9 @@ def load_model(
 
     try:
         base = shared_base(folder, dtype, load) if shared else Base(load())
-        name = None if adapter is None else base.attach(_local(adapter), reference)
+        name = None if adapter is None else base.attach(fetched(adapter, _WANTED), reference)
     except (OSError, ValueError, TypeError, SafetensorError) as error:
-        raise WeightsError(f"{reference}: the language model cannot be loaded: {_first_line(error)}") from error
+        raise WeightsError(f"{reference}: the language model cannot be loaded: {first_line(error)}") from error
     format = load_format(reference, adapter, chat_template=chat_template, enable_thinking=enable_thinking)
     tokenizer, model = format.tokenizer, base.model
 
@@ -120,13 +118,13 @@ def load_format(
     """The chat format of a model, its adapter's where that brings one; no weights are read. Errors: `WeightsError`."""
     from transformers import AutoTokenizer
 
-    folder = _local(reference)
-    if adapter is not None and (_local(adapter) / "tokenizer_config.json").is_file():
-        folder = _local(adapter)
+    folder = fetched(reference, _WANTED)
+    if adapter is not None and (fetched(adapter, _WANTED) / "tokenizer_config.json").is_file():
+        folder = fetched(adapter, _WANTED)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{reference}: its tokenizer cannot be loaded: {_first_line(error)}") from error
+        raise WeightsError(f"{reference}: its tokenizer cannot be loaded: {first_line(error)}") from error
     return ChatFormat.of(tokenizer, chat_template, enable_thinking=enable_thinking, name=reference)
 
 
@@ -135,9 +133,9 @@ def context_length(reference: str) -> int | None:
     from transformers import AutoConfig
 
     try:
-        return _context(AutoConfig.from_pretrained(_local(reference), trust_remote_code=False))
+        return _context(AutoConfig.from_pretrained(fetched(reference, _WANTED), trust_remote_code=False))
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{reference}: its configuration cannot be read: {_first_line(error)}") from error
+        raise WeightsError(f"{reference}: its configuration cannot be read: {first_line(error)}") from error
 
 
 def without_weights(reference: str) -> PreTrainedModel:
@@ -146,32 +144,13 @@ def without_weights(reference: str) -> PreTrainedModel:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        config = AutoConfig.from_pretrained(_local(reference), trust_remote_code=False)
+        config = AutoConfig.from_pretrained(fetched(reference, _WANTED), trust_remote_code=False)
         with torch.device("meta"):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{reference}: its configuration cannot be read: {_first_line(error)}") from error
+        raise WeightsError(f"{reference}: its configuration cannot be read: {first_line(error)}") from error
     return model
 
 
 def _context(config: Any) -> int | None:
     return getattr(config.get_text_config(), "max_position_embeddings", None)
-
-
-def _local(reference: str) -> Path:
-    """The checked folder of a model; a hub id is fetched into the Hugging Face cache first."""
-    from huggingface_hub import snapshot_download
-
-    name, revision = lora.split(reference)
-    folder = Path(name)
-    if not folder.is_dir():
-        try:
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED))
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"{reference}: no such folder, and it cannot be fetched: {_first_line(error)}") from error
-    refuse_code(folder)
-    return folder
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rapo_lightning.errors import WeightsError
+from rapo_lightning.errors import WeightsError, first_line
 from rapo_lightning.language.token_batches import BatchTokenizer
-from rapo_lightning.weights import locate, refuse_code, split_revision, without_bars
+from rapo_lightning.weights import fetched, locate, split_revision, without_bars
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ def load_sentence_model(reference: str, device: torch.device | str, dtype: str) 
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-    folder = _local(reference)
+    folder = fetched(locate(reference, Path.cwd()), _WANTED)
     if not (folder / "modules.json").is_file():
         raise WeightsError(f"{reference}: no SentenceTransformer, for it has no modules.json")
     try:
@@ -52,7 +52,7 @@ def load_sentence_model(reference: str, device: torch.device | str, dtype: str) 
                 model_kwargs={"use_safetensors": True, "dtype": getattr(torch, dtype)},
             ).eval()
     except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"{reference}: the sentence encoder cannot be loaded: {_first_line(error)}") from error
+        raise WeightsError(f"{reference}: the sentence encoder cannot be loaded: {first_line(error)}") from error
     stages = tuple(model)
     usual = (
         [type(stage) for stage in stages[:2]] == [Transformer, Pooling]
@@ -68,21 +68,6 @@ def load_sentence_model(reference: str, device: torch.device | str, dtype: str) 
     return SentenceModel(model=model, dimension=dimension, stages=stages, tokenizer=tokenizer, attention=attention)
 
 
-def _local(reference: str) -> Path:
-    """The checked folder of a model; a hub id is fetched into the Hugging Face cache first."""
-    from huggingface_hub import snapshot_download
-
-    folder = Path(locate(reference, Path.cwd()))
-    if not folder.is_dir():
-        name, revision = split_revision(reference)
-        try:
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED))
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"{reference}: no such folder, and it cannot be fetched: {_first_line(error)}") from error
-    refuse_code(folder)
-    return folder
-
-
 def encoder_name(reference: str) -> str:
     """The model's name wherever it lies: a hub id without its revision, a folder's path under ckpt/, else its last part."""
     path = Path(reference)
@@ -94,7 +79,3 @@ def encoder_name(reference: str) -> str:
         return "/".join(steps[len(steps) - steps[::-1].index("ckpt") :])
     is_hub_id = len(steps) == 2 and not path.is_dir()
     return "/".join(steps) if is_hub_id else (steps or (reference,))[-1]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rapo_lightning.errors import InputError
+from rapo_lightning.errors import InputError, first_line
 from rapo_lightning.records import parse_json
 
 __all__ = ["Row", "Skipped", "json_lines", "parquet_columns", "parquet_rows", "readable", "text_fault", "text_lines"]
@@ -89,7 +89,7 @@ def parquet_rows(name: str, columns: list[str], batch_size: int = 4096) -> Itera
                     reason = None if bad is None else f"not UTF-8: {bad}"
                     yield f"{name}: row {number}", dict(zip(columns, cells)) if reason is None else reason
         except (pyarrow.ArrowException, OSError, ValueError) as error:
-            raise InputError(f"{name}: cannot be read behind row {number}: {_first_line(error)}") from error
+            raise InputError(f"{name}: cannot be read behind row {number}: {first_line(error)}") from error
 
 
 def _lines(name: str) -> Iterator[tuple[int, str]]:
@@ -120,7 +120,7 @@ def _parquet(name: str) -> Any:
     try:
         return pyarrow.parquet.ParquetFile(name)
     except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{name}: not a readable parquet file: {_first_line(error)}") from error
+        raise InputError(f"{name}: not a readable parquet file: {first_line(error)}") from error
 
 
 def _values(column: Any) -> list[Any]:
@@ -137,7 +137,3 @@ def _value(scalar: Any) -> Any:
         return scalar.as_py()
     except UnicodeDecodeError as error:
         return error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
