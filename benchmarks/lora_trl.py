@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from rapo_lightning.language.adapter import LINEAR_LAYERS
+from rapo_lightning.language.attention import for_any_length
 from rapo_lightning.tuning.tokens import TokenLesson
 
 __all__ = ["train_with_trl"]
@@ -93,7 +94,8 @@ def train_with_trl(
             ),
             callbacks=[Clock()],
         )
-        trainer.train()
+        with for_any_length():  # as on our side
+            trainer.train()
     trainer.model.unload()
     return clock["seconds"], [entry["loss"] for entry in trainer.state.log_history if "loss" in entry], liger
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, final
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from evaluation.errors import ClipError
 from evaluation.judge.base import Answer, Ask
@@ -16,6 +17,9 @@ from evaluation.judge.frames import FramePolicy, View
 from evaluation.judge.loading import Loaded, Place, load, locate
 
 __all__ = ["LocalJudge"]
+
+#: For attention: not cuDNN's, which plans anew, for tens to hundreds of milliseconds, with every length that it has not seen.
+_KERNELS = [backend for name, backend in SDPBackend.__members__.items() if name not in ("ERROR", "CUDNN_ATTENTION")]
 
 
 @final
@@ -142,7 +146,7 @@ class LocalJudge:
         loaded = self._load()
         inputs = {name: tensor.to(self._device) for name, tensor in loaded.inputs(asks).items()}
         first = _FirstToken()
-        with torch.inference_mode():
+        with torch.inference_mode(), sdpa_kernel(_KERNELS):
             output_BL = loaded.model.generate(
                 **inputs, max_new_tokens=asks[0].max_new_tokens if asks[0].reply else 1, logits_processor=[first]
             )

@@ -17,6 +17,7 @@ from rapo_lightning.errors import VideoError
 from rapo_lightning.judges.expected_score import ScoreRecorder
 from rapo_lightning.judges.qwen_model import QwenModel
 from rapo_lightning.judges.reply import parse_alignment, strip_markers
+from rapo_lightning.language.attention import for_any_length
 from rapo_lightning.templates import Template
 from rapo_lightning.types import Failure, Feedback, ModelReference, Prompt, Video
 from rapo_lightning.video import read_frames, sample_frames
@@ -148,7 +149,7 @@ class QwenVLJudge:
         texts, videos, rates = zip(*((view.text, view.frames_THWC, view.fps) for view in views), strict=True)
         inputs = {name: tensor.to(self._device) for name, tensor in loaded.inputs(texts, videos, rates).items()}
         recorder = ScoreRecorder(loaded.tokenizer, SCALE) if self._expected_score else None
-        with torch.inference_mode():
+        with torch.inference_mode(), for_any_length():
             output_BL = loaded.model.generate(
                 **inputs, max_new_tokens=self._max_new_tokens, logits_processor=[recorder] if recorder else []
             )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
+from rapo_lightning.language.attention import for_any_length
 from rapo_lightning.language.loading import LoadedModel, load_model
 from rapo_lightning.language.sampling import GumbelSampling
 from rapo_lightning.language.stopping import EndOfAnswer
@@ -155,7 +156,7 @@ class HuggingFaceChat:
         )
         try:
             # Weights that are made ready under inference_mode could not be trained afterwards.
-            with torch.inference_mode(self._generate is None), loaded.base.using(loaded.adapter):
+            with torch.inference_mode(self._generate is None), loaded.base.using(loaded.adapter), for_any_length():
                 generate: Any = self._generate or loaded.model.generate
                 output_BL = generate(
                     input_ids=ids_BL.to(device),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, cast, final
 
 import torch
@@ -21,8 +21,10 @@ from torch import Tensor
 
 from rapo_lightning.errors import TrainingError, WeightsError
 from rapo_lightning.language import adapter as lora
+from rapo_lightning.language.attention import for_any_length
 from rapo_lightning.language.loading import LoadedModel, load_model
 from rapo_lightning.tuning.objectives import PREFERENCE_FIGURES, Answers, preference_losses
+from rapo_lightning.tuning.optimizer import adamw, warmed_cosine
 from rapo_lightning.tuning.tokens import Batch
 
 if TYPE_CHECKING:
@@ -90,12 +92,21 @@ class RewriterModule(LightningModule):
         self.losses: dict[int, float] = {}
         self._told: list[Tensor] = []
         self._validated: list[Tensor] = []
+        self._while_running = ExitStack()
 
     @property
     def model(self) -> PeftModel:
         """The base with the adapter's layers in it, once `configure_model` has loaded it."""
         assert self.answers is not None
         return self.answers.model
+
+    def setup(self, stage: str) -> None:
+        """Choose the kernels for attention, until `teardown`."""
+        self._while_running.enter_context(for_any_length())
+
+    def teardown(self, stage: str) -> None:
+        """Leave the choice to torch again."""
+        self._while_running.close()
 
     def configure_model(self) -> None:
         """Load the base and attach the adapter, once in each process; under FSDP2 the weights are spread over the devices."""
@@ -171,20 +182,10 @@ class RewriterModule(LightningModule):
             self.log(f"validation_{name}", value, sync_dist=True, batch_size=1)
 
     def configure_optimizers(self) -> Any:
-        """AdamW on the adapter; the rate rises in a line, then falls along a cosine to 0."""
+        """See `tuning.optimizer`."""
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        fused = all(parameter.device.type in ("cpu", "cuda") for parameter in trained)
-        optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay, fused=fused)
-        # It could unscale float16's gradients itself, so Lightning refuses to clip them, in bfloat16 as well.
-        optimizer._step_supports_amp_scaling = False
-        rising = round(self.warmup * self.steps)
-
-        def factor(step: int) -> float:
-            if step < rising:
-                return (step + 1) / rising
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, self.steps - rising))))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        optimizer = adamw(trained, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
+        schedule = warmed_cosine(optimizer, steps=self.steps, warmup=self.warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
