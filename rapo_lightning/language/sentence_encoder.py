@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, final
 
+from rapo_lightning.language.attention import for_any_length
 from rapo_lightning.language.sentence_model import SentenceModel, encoder_name, load_sentence_model
 from rapo_lightning.language.token_batches import TokenBatches
 from rapo_lightning.retrieval.exact import full_precision
@@ -78,7 +79,7 @@ class SentenceEncoder:
         loaded = self._load()
         unique = list(dict.fromkeys(texts))
         rows = torch.empty(len(unique), loaded.dimension)
-        with torch.inference_mode(), full_precision(self._device):
+        with torch.inference_mode(), full_precision(self._device), for_any_length():
             if unique:
                 self._encode(loaded, unique, rows)
         if len(unique) < len(texts):

@@ -24,8 +24,8 @@ ROWS = {
     4: """sspo.data sspo.module tuning.batches tuning.callbacks tuning.checkpoints tuning.checks tuning.data tuning.export
           tuning.forms tuning.lessons tuning.low_rank tuning.memory tuning.module tuning.objectives tuning.optimizer
           tuning.pair_files tuning.refactor_data tuning.select_data tuning.sharding tuning.tokens tuning.trainer tracking
-          tracking_tolerant tracking_wandb shapes.card shapes.chat shapes.dataset shapes.fit shapes.gates shapes.generated shapes.judge_eyes
-          shapes.judge_lessons shapes.judge_model shapes.lessons shapes.script shapes.text_gates shapes.tokens
+          tracking_tolerant tracking_wandb shapes.card shapes.chat shapes.dataset shapes.fit shapes.gates shapes.generated
+          shapes.judge_eyes shapes.judge_lessons shapes.judge_model shapes.lessons shapes.script shapes.text_gates shapes.tokens
           shapes.train_* shapes.verify_gates shapes.write_captions""",
     5: """class_paths parts defaults settings workflows planning session results run_folder run_log environment
           interruption launching processes terminal terminal_graph terminal_rewrite progress project doctor quickstart
