@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, cast, final
 
 import torch
@@ -92,21 +92,12 @@ class RewriterModule(LightningModule):
         self.losses: dict[int, float] = {}
         self._told: list[Tensor] = []
         self._validated: list[Tensor] = []
-        self._while_running = ExitStack()
 
     @property
     def model(self) -> PeftModel:
         """The base with the adapter's layers in it, once `configure_model` has loaded it."""
         assert self.answers is not None
         return self.answers.model
-
-    def setup(self, stage: str) -> None:
-        """Choose the kernels for attention, until `teardown`."""
-        self._while_running.enter_context(for_any_length())
-
-    def teardown(self, stage: str) -> None:
-        """Leave the choice to torch again."""
-        self._while_running.close()
 
     def configure_model(self) -> None:
         """Load the base and attach the adapter, once in each process; under FSDP2 the weights are spread over the devices."""
@@ -131,7 +122,7 @@ class RewriterModule(LightningModule):
             model.enable_input_require_grads()
             # Renamed in transformers 5.2x.
             enable: Any = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-            enable({"use_reentrant": False})
+            enable({"use_reentrant": False, "context_fn": lambda: (nullcontext(), for_any_length())})
         self.answers, self.loaded = Answers(model), loaded
         if self.compile_layers:
             self.answers.compile_layers()

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 from torch.utils.checkpoint import checkpoint
 
+from rapo_lightning.language.attention import for_any_length
 from rapo_lightning.tuning.tokens import Batch
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def answer_losses(model: PreTrainedModel, batch: Batch, chunk: int = _CHUNK) -> 
         model: a causal language model of transformers, LoRA layers included.
     """
     decoder, head = model.get_decoder(), model.get_output_embeddings()
-    hidden_BLH = decoder(input_ids=batch.ids, use_cache=False).last_hidden_state
+    with for_any_length():
+        hidden_BLH = decoder(input_ids=batch.ids, use_cache=False).last_hidden_state
     hidden_AH = hidden_BLH.flatten(0, 1).index_select(0, batch.places)
     scale = _scale(model.config)
 

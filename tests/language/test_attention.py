@@ -11,7 +11,6 @@ import torch
 from rapo_lightning.language import HuggingFaceChat
 from rapo_lightning.language.attention import for_any_length
 from rapo_lightning.training import train
-from rapo_lightning.tuning.module import RewriterModule
 from rapo_lightning.types import ModelReference
 from tests.tiny_language import save_chat_model
 from tests.tuning.tiny_training import save_training
@@ -43,16 +42,19 @@ def test_answers(tmp_path: Path) -> None:
     assert asks_cudnn()
 
 
-def test_training_from_start_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT's
+def test_training_and_what_is_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool) -> None:
     seen: list[bool] = []
-    real = RewriterModule.training_step
+    real = torch.nn.functional.scaled_dot_product_attention
 
-    def look(self: RewriterModule, *given: Any) -> torch.Tensor:
+    def look(*given: Any, **named: Any) -> torch.Tensor:
         seen.append(asks_cudnn())
-        return real(self, *given)
+        return real(*given, **named)
 
-    monkeypatch.setattr(RewriterModule, "training_step", look)
-    train(save_training(tmp_path, epochs=1), out=tmp_path / "run")
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", look)
+    path = save_training(tmp_path, epochs=1, gradient_checkpointing=again, validate_every=100, check=None)
+    train(path, out=tmp_path / "run")
     assert seen
     assert not any(seen)
     assert asks_cudnn()
