@@ -17,7 +17,8 @@ __all__ = ["launched", "let_memory_grow", "plain_lightning"]
 def let_memory_grow() -> None:
     """Have CUDA's blocks of memory grow in place, unless the environment says something of them; before torch is imported.
 
-    Batches of ever other lengths leave holes else, until memory that is free must be given back and asked for amid a step.
+    Torch's notes on CUDA advise it where batches change in size: blocks that are too small for the next would be given back and
+    asked for anew amid a step.
     """
     if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
         os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")

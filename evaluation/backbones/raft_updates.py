@@ -67,16 +67,15 @@ class Recurrence:
         self._size = hidden.shape[1]
         units = (block.recurrent_block.convgru1, block.recurrent_block.convgru2)
         self._gates = [_Gates(unit, self._size, context) for unit in units]
-        motion = block.motion_encoder.out_channels
-        # The hidden state and the motion side by side, as the gates read them.
-        self._state = hidden.new_empty(len(hidden), self._size + motion, *hidden.shape[2:]).to(memory_format=torch.channels_last)
         self.hidden = hidden.contiguous(memory_format=torch.channels_last)
+        motion = hidden.new_empty(len(hidden), block.motion_encoder.out_channels, *hidden.shape[2:])
+        # The hidden state and the motion side by side, as the gates read them.
+        self._state = torch.cat([hidden, motion], dim=1).contiguous(memory_format=torch.channels_last)
 
     def update(self, seen: Tensor, flow: Tensor) -> Tensor:
         """The step of the flow (B, 2, H, W), from what `Correlation.around` saw and the flow so far."""
         own, state = self._state[:, : self._size], self._state
         state[:, self._size :] = self._block.motion_encoder(flow, seen)
-        own.copy_(self.hidden)
         for gates in self._gates:
             keep, forget = gates.first(state)
             torch.mul(forget, self.hidden, out=own)

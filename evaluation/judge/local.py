@@ -18,7 +18,7 @@ from evaluation.judge.loading import Loaded, Place, load, locate
 
 __all__ = ["LocalJudge"]
 
-#: For attention: not cuDNN's, which plans anew, for tens to hundreds of milliseconds, with every length that it has not seen.
+#: For attention: not cuDNN's, which plans anew, while the device waits, for every length that it has not seen.
 _KERNELS = [backend for name, backend in SDPBackend.__members__.items() if name not in ("ERROR", "CUDNN_ATTENTION")]
 
 

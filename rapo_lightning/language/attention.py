@@ -11,7 +11,7 @@ def for_any_length() -> AbstractContextManager[None]:
     """Within, torch's kernels for attention but cuDNN's.
 
     Torch asks cuDNN first on Hopper and Blackwell, and cuDNN makes a plan for every shape that it has not seen, one forward and
-    one backward: 50 to 500 ms each that the device waits, as long as a step takes.
+    one backward, while the device waits: half a second each on a B200 (github.com/modelscope/FunASR/issues/3704).
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
