@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from evaluation.backbones import raft
 from evaluation.backbones.raft import UPDATES, Pairs, Raft
 from evaluation.towers import Towers
 from evaluation.video import resize
@@ -33,19 +35,15 @@ def load(path: str) -> Tensor:
 
 @contextmanager
 def plain_flow() -> Iterator[None]:
-    """RAFT by torchvision's own forward pass, a pair at a time, within."""
+    """RAFT as torchvision has it, a pair at a time, within."""
 
     def flow(self: Raft, frames_BCHW: Tensor, pairs: Pairs) -> Tensor:
         frames = frames_BCHW.to(self.device)
         each = [self.model(frames[a : a + 1], frames[b : b + 1], num_flow_updates=UPDATES)[-1] for a, b in pairs]
         return torch.cat(each)
 
-    before = Raft.flow
-    Raft.flow = flow  # type: ignore[method-assign]
-    try:
+    with mock.patch.object(Raft, "flow", flow), mock.patch.object(raft, "shorten"):
         yield
-    finally:
-        Raft.flow = before  # type: ignore[method-assign]
 
 
 def _consistency(features: list[Tensor]) -> float:

@@ -2,10 +2,11 @@
 
     export PYTORCH_ALLOC_CONF=expandable_segments:True            # for both sides, as `rapo train` does
     python -m benchmarks.lora --device cuda --compile             # needs trl, datasets and, for its best, liger-kernel
+    python -m benchmarks.lora --compile --sides ours --devices 4  # DDP; to be compared with --devices 1
     python -m benchmarks.lora --size tiny --steps 4 --device cpu  # tries the script
 
 Both sides learn the same lessons in the same batches of similar lengths, with the same rank, rate and precision, without gradient
-checkpointing. Prints a JSON line a side: tokens a second (padding aside) over the timed steps, the first and the last loss.
+checkpointing. Prints a JSON line a side: tokens a second (padding aside) over the timed steps, and every step's loss.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import tempfile
 import time
 import warnings
@@ -31,6 +33,7 @@ from rapo_lightning.launching import plain_lightning
 from rapo_lightning.tuning.batches import BatchPlan, accumulation
 from rapo_lightning.tuning.data import LessonData
 from rapo_lightning.tuning.module import RewriterModule
+from rapo_lightning.tuning.objectives import COMPILED_MULTIPLE
 from rapo_lightning.tuning.tokens import TokenLesson
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -63,7 +66,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--size", choices=SIZES, default="8b")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--devices", type=int, default=1, help="GPUs, or processes on a CPU, of our side")
+    parser.add_argument("--batch-size", type=int, default=32, help="of each device")
     parser.add_argument("--micro-batch-size", type=int, default=32)
     parser.add_argument("--warm-up", type=int, default=5, help="steps that are not timed")
     parser.add_argument("--steps", type=int, default=25, help="steps that are")
@@ -71,9 +75,19 @@ def main() -> None:
     parser.add_argument("--peft-layers", action="store_true", help="PEFT's own LoRA layers on our side, too")
     parser.add_argument("--compile", action="store_true", help="compile the decoder's layers, on our side")
     options = parser.parse_args()
-    device = torch.device(options.device)
+    if options.devices > 1 and options.sides != "ours":
+        parser.error("--devices is for --sides ours")
+    if options.devices == 1:
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # of several, TRL would want all
+    # DDP runs this script once for each device.
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device(options.device, rank) if options.device == "cuda" else torch.device(options.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    options.batch_size *= options.devices
     lessons = _lessons(options.batch_size * (options.warm_up + options.steps), SIZES[options.size]["vocab_size"])
     model = _model(options.size, device)
+    curves: dict[str, list[float]] = {}
     for side in options.sides.split(","):
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -83,13 +97,14 @@ def main() -> None:
         # Memory given back and asked for anew amid a step: each time the device runs dry.
         retries = torch.cuda.memory_stats()["num_alloc_retries"] if device.type == "cuda" else None
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-        made_of = {"size": options.size, "batch_size": options.batch_size, "device": name, "torch": torch.__version__}
-        print(
-            json.dumps(
-                {"name": "lora", "side": side, **line, "peak_gib": peak and round(peak, 1), "retries": retries, **made_of}
-            ),
-            flush=True,
-        )
+        made_of = {"size": options.size, "batch_size": options.batch_size, "devices": options.devices}
+        made_of |= {"compiled": options.compile and side == "ours", "device": name, "torch": torch.__version__}
+        curves[side] = line["losses"]
+        if len(curves) == 2:
+            line["losses_apart"] = round(max(abs(ours - theirs) for ours, theirs in zip(*curves.values(), strict=True)), 4)
+        if rank == 0:
+            figures = {**line, "peak_gib": peak and round(peak, 1), "retries": retries, **made_of}
+            print(json.dumps({"name": "lora", "side": side, **figures}), flush=True)
 
 
 def _lessons(count: int, vocabulary: int) -> list[TokenLesson]:
@@ -115,7 +130,7 @@ def _model(size: str, device: torch.device) -> Any:
 
 def _ours(model: Any, lessons: Sequence[TokenLesson], options: argparse.Namespace) -> dict[str, Any]:
     steps = options.warm_up + options.steps
-    micro_batches, _ = accumulation(options.batch_size, options.micro_batch_size, 1)
+    micro_batches, _ = accumulation(options.batch_size, options.micro_batch_size, options.devices)
     module = RewriterModule(
         base="random",
         steps=steps,
@@ -132,6 +147,7 @@ def _ours(model: Any, lessons: Sequence[TokenLesson], options: argparse.Namespac
         plan=_plan(lessons, options),
         micro_batches=micro_batches,
         validation_batch=1,
+        multiple=COMPILED_MULTIPLE if options.compile else 1,
     )
     clock = _Clock(options.warm_up)
     precision: Any = "bf16-mixed" if options.device == "cuda" else "32-true"
@@ -140,12 +156,14 @@ def _ours(model: Any, lessons: Sequence[TokenLesson], options: argparse.Namespac
         trainer = Trainer(
             default_root_dir=folder,
             accelerator="gpu" if options.device == "cuda" else "cpu",
-            devices=1,
+            devices=options.devices,
+            strategy="ddp" if options.devices > 1 else "auto",
+            use_distributed_sampler=False,
             precision=precision,
             max_epochs=1,
             accumulate_grad_batches=micro_batches,
             gradient_clip_val=1.0,
-            log_every_n_steps=_every(options),
+            log_every_n_steps=1,
             logger=False,
             limit_val_batches=0,
             enable_checkpointing=False,
@@ -158,7 +176,7 @@ def _ours(model: Any, lessons: Sequence[TokenLesson], options: argparse.Namespac
     module.model.unload()
     for part in model.modules():
         part._compiled_call_impl = None  # the other side has its own way
-    return _line(clock.seconds, lessons, options, losses[0], losses[-1])
+    return _line(clock.seconds, lessons, options, losses)
 
 
 class _Clock(Callback):
@@ -186,15 +204,9 @@ def _trl(model: Any, lessons: Sequence[TokenLesson], options: argparse.Namespace
         rank=RANK,
         rate=RATE,
         on_cuda=options.device == "cuda",
-        every=_every(options),
         now=_now,
     )
-    return {**_line(seconds, lessons, options, losses[0], losses[-1]), "liger": liger}
-
-
-def _every(options: argparse.Namespace) -> int:
-    """Steps between two losses that are told."""
-    return 1 if options.size == "tiny" else 10
+    return {**_line(seconds, lessons, options, losses), "liger": liger}
 
 
 def _plan(lessons: Sequence[TokenLesson], options: argparse.Namespace) -> BatchPlan:
@@ -202,13 +214,11 @@ def _plan(lessons: Sequence[TokenLesson], options: argparse.Namespace) -> BatchP
     return BatchPlan(lengths=lengths, batch_size=options.batch_size, steps=options.warm_up + options.steps, seed=0)
 
 
-def _line(
-    seconds: float, lessons: Sequence[TokenLesson], options: argparse.Namespace, first: float, last: float
-) -> dict[str, Any]:
+def _line(seconds: float, lessons: Sequence[TokenLesson], options: argparse.Namespace, losses: Sequence[float]) -> dict[str, Any]:
     steps = _plan(lessons, options).all()[options.warm_up :]
     tokens = sum(len(lessons[row].ids) for step in steps for row in step)
     figures = {"tokens_per_second": round(tokens / seconds), "seconds_a_step": round(seconds / options.steps, 4)}
-    return {**figures, "first_loss": round(first, 4), "last_loss": round(last, 4)}
+    return {**figures, "losses": [round(loss, 4) for loss in losses]}
 
 
 def _now() -> float:

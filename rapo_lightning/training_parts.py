@@ -26,6 +26,7 @@ from rapo_lightning.tuning.data import LessonData
 from rapo_lightning.tuning.forms import teacher
 from rapo_lightning.tuning.lessons import Lessons
 from rapo_lightning.tuning.module import RewriterModule
+from rapo_lightning.tuning.objectives import COMPILED_MULTIPLE
 from rapo_lightning.tuning.trainer import make_trainer
 
 __all__ = ["prepare"]
@@ -85,6 +86,7 @@ def prepare(
         plan=BatchPlan(lengths=lengths, batch_size=config.batch_size, steps=steps, seed=config.seed),
         micro_batches=micro_batches,
         validation_batch=size,
+        multiple=COMPILED_MULTIPLE if config.compile else 1,
     )
     module = RewriterModule(
         base=config.model,

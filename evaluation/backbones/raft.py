@@ -11,12 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evaluation.backbones.base import Backbone
+from evaluation.backbones.convolutions import ConvRelu, absorb
 from evaluation.backbones.raft_updates import Correlation, Recurrence
 from evaluation.errors import WeightsError
 from evaluation.video.sizes import pad_sides
 from evaluation.weights.load import fill, read_state
 
-__all__ = ["Flow", "Pairs", "Raft", "flow_batch", "flow_frames", "torchvision_name"]
+__all__ = ["Flow", "Pairs", "Raft", "flow_batch", "flow_frames", "shorten", "torchvision_name"]
 
 UPDATES = 20
 #: Sides below it leave RAFT's coarsest correlation without a pixel.
@@ -51,7 +52,7 @@ class Raft(Backbone):
         """As `Flow.flow`; always float32.
 
         torchvision's forward pass up to rounding, but each frame is encoded once, however many pairs it is in, only the last of
-        the updates is brought to the frames' size, and see `raft_updates`.
+        the updates is brought to the frames' size, and see `raft_updates` and `convolutions`.
         """
         frames = frames_BCHW.to(self.device)
         features = self.model.feature_encoder(frames)
@@ -91,8 +92,16 @@ class Raft(Backbone):
         if any(name.startswith("module.") for name in state):
             state = {torchvision_name(name): tensor for name, tensor in state.items()}
         fill(model, state, self.path)
-        model.update_block.to(memory_format=torch.channels_last)
+        shorten(model.eval())
         return model
+
+
+def shorten(model: Any) -> None:
+    """The same network up to rounding, with fewer kernels and in the layout that tensor cores read."""
+    absorb(model)
+    head = model.update_block.flow_head
+    head.conv1, head.relu = ConvRelu.of(head.conv1), torch.nn.Identity()
+    model.update_block.to(memory_format=torch.channels_last)
 
 
 def flow_frames(frames_TCHW: Tensor) -> Tensor:

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["BatchTokenizer", "TokenBatches", "cut"]
+__all__ = ["BatchTokenizer", "TokenBatches", "cut", "moved"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenBatches:
     """Tokenised texts, shortest first.
 
-    ``order`` (N,) says which text each row is; ``lengths`` (N,) their tokens; ``spans`` the rows, first and last + 1, of each
-    batch; ``ids`` the batches' tokens one after the other, each batch (rows, its longest length), padded.
+    ``places`` (N,) says at which row each text is; ``lengths`` (N,) the rows' tokens; ``spans`` the rows, first and last + 1, of
+    each batch; ``ids`` the batches' tokens one after the other, each batch (rows, its longest length), padded.
     """
 
-    order: NDArray[np.int64]
+    places: NDArray[np.int64]
     lengths: NDArray[np.int64]
     spans: Sequence[tuple[int, int]]
     ids: NDArray[np.int64]
@@ -39,11 +39,7 @@ class TokenBatches:
         """Each batch's rows and what the encoder reads, on the device; ``attention_mask`` only where there is padding."""
         import torch
 
-        ids, lengths = torch.from_numpy(self.ids), torch.from_numpy(self.lengths)
-        if device.type == "cuda":  # one copy for all batches, which nothing waits for
-            ids, lengths = (values.pin_memory().to(device, non_blocking=True) for values in (ids, lengths))
-        else:
-            ids, lengths = ids.to(device), lengths.to(device)
+        ids, lengths = moved(self.ids, device), moved(self.lengths, device)  # once for all batches
         start = 0
         for first, last in self.spans:
             width = int(self.lengths[last - 1])
@@ -95,7 +91,9 @@ class BatchTokenizer:
         widths = np.concatenate([np.full(last - first, lengths[last - 1]) for first, last in spans]) if spans else lengths
         ids = np.full(int(widths.sum()), self._tokenizer.pad_token_id or 0, dtype=np.int64)
         ids[spread(widths.cumsum() - widths, lengths)] = tokens[spread(begins, lengths)]
-        return TokenBatches(order=order, lengths=lengths, spans=spans, ids=ids)
+        places = np.empty_like(order)
+        places[order] = np.arange(len(order))
+        return TokenBatches(places=places, lengths=lengths, spans=spans, ids=ids)
 
     def _tokens(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The texts' tokens one after the other, and how many each has."""
@@ -111,6 +109,14 @@ class BatchTokenizer:
         ids = [encoding.ids for encoding in backend.encode_batch_fast(list(texts))]
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
         return np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(lengths.sum())), lengths
+
+
+def moved(values: NDArray[np.int64], device: torch.device) -> torch.Tensor:
+    """The numbers on the device; nothing waits for the copy."""
+    import torch
+
+    here = torch.from_numpy(values)
+    return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here.to(device)
 
 
 def cut(lengths: NDArray[np.int64], budget: int, *, pad: bool = True) -> Iterator[tuple[int, int]]:

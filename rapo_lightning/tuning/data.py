@@ -25,6 +25,7 @@ class LessonData(LightningDataModule):
         plan: which lessons each step learns from.
         micro_batches: of each process in a step; the Trainer's ``accumulate_grad_batches``.
         validation_batch: lessons validated on at once.
+        multiple: batches are padded to multiples of so many tokens.
 
     The whole training is one epoch of Lightning's: `train_dataloader` has all its micro-batches, and begins at the Trainer's
     step. Every process validates on as many batches as the others.
@@ -39,11 +40,12 @@ class LessonData(LightningDataModule):
         plan: BatchPlan,
         micro_batches: int,
         validation_batch: int,
+        multiple: int = 1,
     ) -> None:
         super().__init__()
         self.lessons, self.validation = lessons, validation
         self.pad, self.plan, self.micro_batches = pad, plan, micro_batches
-        self.validation_batch = validation_batch
+        self.validation_batch, self.multiple = validation_batch, multiple
 
     def train_dataloader(self) -> _Batches:
         """The micro-batches of this process."""
@@ -86,7 +88,7 @@ class LessonData(LightningDataModule):
         return len(self.lessons[0]) == 1
 
     def _batch(self, units: Sequence[Unit], total: int) -> Batch:
-        batch = collate(units, self.pad, total)
+        batch = collate(units, self.pad, total, self.multiple)
         return batch.pin_memory() if self._trainer().strategy.root_device.type == "cuda" else batch
 
     def _trainer(self) -> Any:

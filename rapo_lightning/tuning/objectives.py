@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from transformers import PreTrainedModel
 
-__all__ = ["PREFERENCE_FIGURES", "Answers", "answer_losses", "preference_losses"]
+__all__ = ["COMPILED_MULTIPLE", "PREFERENCE_FIGURES", "Answers", "answer_losses", "preference_losses"]
 
 #: What is told of preferences, under TRL's names: the implicit rewards of the better and the worse answer, whether the better
 #: one's is the higher, and by how much.
 PREFERENCE_FIGURES = ("rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins")
+
+#: Compiled layers take batches of lengths that are multiples of it: torch compiles anew, for a minute, for the first that is one
+#: (attention on CUDA cares for alignment), so all are.
+COMPILED_MULTIPLE = 8
 
 #: Answer tokens whose logits are held at once; a vocabulary of 128 k makes 2 GB of them.
 _CHUNK = 4096
@@ -51,7 +55,7 @@ class Answers(torch.nn.Module):
         return answer_losses(causal, batch)
 
     def compile_layers(self) -> None:
-        """Compile each block of the decoder by itself, for batches of any length."""
+        """Compile each block of the decoder by itself, for batches of any length; best of multiples of `COMPILED_MULTIPLE`."""
         causal: Any = self.model.get_base_model()
         for block in causal.get_decoder().layers:
             block.compile(dynamic=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -89,10 +90,10 @@ def _unit(encoded: Sequence[tuple[list[int], list[int]] | Failure], longest: int
     return f"more than {longest} tokens" if max(len(lesson.ids) for lesson in lessons) > longest else tuple(lessons)
 
 
-def collate(units: Sequence[Unit], pad: int, total: int) -> Batch:
-    """One batch of units of one size; ``total`` as in `Batch`."""
+def collate(units: Sequence[Unit], pad: int, total: int, multiple: int = 1) -> Batch:
+    """One batch of units of one size, as long as a multiple of ``multiple`` tokens; ``total`` as in `Batch`."""
     lessons = [lesson for part in zip(*units, strict=True) for lesson in part]
-    width = max(len(lesson.ids) for lesson in lessons)
+    width = math.ceil(max(len(lesson.ids) for lesson in lessons) / multiple) * multiple
     ids = np.full((len(lessons), width), pad, np.int64)
     places: list[Any] = []
     targets: list[Any] = []
