@@ -96,7 +96,9 @@ class _Gates:
         weights = torch.cat([hidden, motion], dim=1).to(memory_format=torch.channels_last)
         self._first, self._second = weights[: 2 * size], weights[2 * size :]
         share = F.conv2d(context, of_context.contiguous(), biases, padding=self._padding)
-        self._of_first, self._of_second = share[:, : 2 * size], share[:, 2 * size :]
+        # In the state's layout: what is added in another one is read number by number.
+        parts = share.tensor_split([2 * size], dim=1)
+        self._of_first, self._of_second = (part.contiguous(memory_format=torch.channels_last) for part in parts)
 
     def first(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """The update gate and the reset gate."""

@@ -23,8 +23,9 @@ __all__ = ["SentenceEncoder"]
 #: Tokens a batch: on a CPU what its cache holds, elsewhere what keeps it busy.
 _BATCH_TOKENS = {"cpu": 1024}
 _MANY_TOKENS = 65_536
-#: Texts that are tokenised at once, while the device works on those before: few at first, so that it need not wait.
-_FIRST_WINDOW, _WINDOW = 4096, 65_536
+#: Texts that are tokenised at once, while the device works on those before. Fewer at first, as it waits for these; but a window
+#: has a batch for each length, whose launches take as long for few texts as for many.
+_FIRST_WINDOW, _WINDOW = 32_768, 65_536
 
 
 @final
@@ -144,11 +145,11 @@ def _run(stages: Sequence[Any], features: dict[str, torch.Tensor], out: torch.Te
 
 
 def _windows(count: int) -> Iterator[slice]:
-    """Each half as large again as the one before, up to `_WINDOW`: it is ready when the device has done with the other."""
+    """Each twice as large as the one before, up to `_WINDOW`."""
     first, size = 0, min(_FIRST_WINDOW, _WINDOW)
     while first < count:
         yield slice(first, first + size)
-        first, size = first + size, min(_WINDOW, size * 3 // 2)
+        first, size = first + size, min(_WINDOW, 2 * size)
 
 
 def _ahead(work: Callable[[slice], TokenBatches], items: Iterable[slice], *, at_once: bool) -> Iterator[TokenBatches]:

@@ -110,33 +110,38 @@ class VectorIndex:
             raise ValueError(f"k is {k}; it cannot be negative")
         k = min(k, len(self))
         queries = queries.to(self._device)
-        parts = [queries.new_empty((2, 0, k), dtype=torch.int64)]
         with torch.inference_mode(), full_precision(self._device):
             check_lengths(queries, first=0, what="query")
             if k and len(queries):
                 dtype = torch.float16 if self._device.type == "cuda" else torch.float32
-                block = _QUERIES.get(self._device.type, 1024)
-                parts += [self._settle(some, k, min(len(self), k + _SPARE), dtype) for some in queries.split(block)]
+                found, rows = self._settle(queries, k, min(len(self), k + _SPARE), dtype)
             else:
-                parts.append(parts[0].new_empty((2, len(queries), k)))
-        found, rows = torch.cat(parts, dim=1)
+                found, rows = queries.new_empty((2, len(queries), k), dtype=torch.int64)
         return found.clone(), rows.clone()  # outside of inference mode, so that they are usual tensors
 
     def _settle(self, queries: Tensor, k: int, many: int, dtype: torch.dtype) -> Tensor:
         """Scores and rows (2, Q, k) of the best, from ``many`` candidates and more where these leave a doubt."""
+        block = _QUERIES.get(self._device.type, 1024)
+        tried = [self._try(some, k, many, dtype) for some in queries.split(block)]
+        best = torch.cat([part for part, _ in tried], dim=1)
+        if many < len(self):
+            # Looked at once for all: each look waits for the device.
+            (doubtful,) = torch.nonzero(torch.cat([doubts for _, doubts in tried]), as_tuple=True)
+            more = min(len(self), 4 * many)
+            for some in doubtful.split(max(1, 2**22 // more)) if len(doubtful) else ():
+                best[:, some] = self._settle(queries[some], k, more, torch.float32)
+        return best
+
+    def _try(self, queries: Tensor, k: int, many: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Scores and rows (2, Q, k) of the best of ``many`` candidates, and whether others might be better, (Q,)."""
         fast, rows = self._propose(queries, many, dtype)
         rows = rows.sort(dim=1).values
         pairs = torch.arange(len(queries), device=rows.device).repeat_interleave(many), rows.flatten()
         found = scores(queries, self._vectors, pairs=pairs).view_as(rows)
         found, order = found.sort(dim=1, descending=True, stable=True)
         best = torch.stack([found[:, :k], rows.gather(1, order[:, :k])])
-        if many < len(self):
-            others_at_most = fast.amin(dim=1).double() + drift(self.dimension, dtype)
-            (doubtful,) = torch.nonzero(found[:, k - 1].double() / UNIT <= others_at_most, as_tuple=True)
-            more = min(len(self), 4 * many)
-            for some in doubtful.split(max(1, 2**22 // more)) if len(doubtful) else ():
-                best[:, some] = self._settle(queries[some], k, more, torch.float32)
-        return best
+        others_at_most = fast.amin(dim=1).double() + drift(self.dimension, dtype)
+        return best, found[:, k - 1].double() / UNIT <= others_at_most
 
     def _propose(self, queries: Tensor, many: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Fast products and rows (Q, many), in any order: no other vector's fast product is larger than the least of them."""

@@ -31,8 +31,12 @@ def test_losses_are_those_of_the_answers_tokens(tmp_path: Path, family: str) -> 
         expected = [loss for lesson in LESSONS for loss in plain(model, lesson)]
         found = answer_losses(model, collate(UNITS, pad=0, total=7))
         other_pad = answer_losses(model, collate(UNITS, pad=3, total=7))
+        longer = collate(UNITS, pad=0, total=7, multiple=8)
+        of_longer = answer_losses(model, longer)
     assert found.tolist() == pytest.approx(expected, abs=1e-4)
+    assert of_longer.tolist() == pytest.approx(expected, abs=1e-4)
     assert torch.equal(found, other_pad), "padding is never looked at"
+    assert longer.ids.shape == (len(LESSONS), -(-max(len(lesson.ids) for lesson in LESSONS) // 8) * 8)
 
 
 def test_chunks_change_nothing(tmp_path: Path) -> None:

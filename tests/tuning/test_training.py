@@ -25,6 +25,7 @@ from rapo_lightning.terminal_train import _says
 from rapo_lightning.training import Trained, train
 from rapo_lightning.tuning import callbacks
 from rapo_lightning.tuning.callbacks import Progressed
+from rapo_lightning.tuning.module import RewriterModule
 from rapo_lightning.types import ModelReference, Reply
 from tests.house.modules import ROOT
 from tests.tiny_language import FAMILIES, save_chat_model
@@ -302,8 +303,19 @@ def test_what_trades_time_for_memory_changes_nothing(tmp_path: Path, monkeypatch
         real(self, **given, backend="aot_eager")
 
     monkeypatch.setattr(torch.nn.Module, "compile", compile)
+    lengths: list[int] = []
+    seen = RewriterModule.training_step
+    monkeypatch.setattr(
+        RewriterModule,
+        "training_step",
+        lambda self, batch, index: lengths.append(batch.ids.shape[1]) or seen(self, batch, index),  # type: ignore[func-returns-value]
+    )
     path = save_training(tmp_path, epochs=0.3)
-    plain, other = train(path, out=tmp_path / "plain"), train(path, out=tmp_path / "other", overrides=[f"{option}=true"])
+    plain = train(path, out=tmp_path / "plain")
+    assert any(length % 8 for length in lengths)
+    lengths.clear()
+    other = train(path, out=tmp_path / "other", overrides=[f"{option}=true"])
     assert len(compiled) == (2 if option == "compile" else 0), "each block of the decoder"
+    assert option != "compile" or not any(length % 8 for length in lengths), "another alignment would be compiled anew"
     for name, value in weights(plain).items():
         torch.testing.assert_close(weights(other)[name], value, atol=1e-4, rtol=0)
