@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -95,7 +96,9 @@ def select_data(
     listen: Callable[[str, int], OnCandidate] | None = None,
     says: Listen | None = None,
 ) -> tuple[dict[str, Any] | None, Outcome]:
-    """Pairs for L_d: both rewrites of each prompt are rendered with one noise, judged, and the better one noted.
+    """Pairs for L_d: the texts that it will choose among are rendered with one noise, judged, and of each two the better is noted.
+
+    These are both rewrites of a prompt and, if the augmenter lets them take part, the user's own words, which are rendered anyway.
 
     Args:
         config_file: an ``optimize`` configuration with a `RAPOAugmenter`; its selection is not asked.
@@ -134,7 +137,7 @@ def select_data(
                 says(Tally(text=text, done=len(explained), total=len(prompts)))
 
         if says is not None:
-            says(f"{len(prompts):,} prompts: each is rewritten twice, then both texts are rendered and judged")
+            says(f"{len(prompts):,} prompts: each is rewritten twice, then all texts are rendered and judged")
         rewritten()
         for start in range(0, len(prompts), config.batch_size):
             signals.check()
@@ -157,17 +160,24 @@ def select_data(
             return None, interrupted.outcome
         for name in ("pairs.jsonl", "data.json"):
             (folder / name).unlink(missing_ok=True)  # perhaps of another margin
-        pairs, without = preferences(prompts, chosen["refactored"], chosen["naive"], margin=margin)
+        if all("raw" in one.options for one in explained):
+            chosen = {"raw": known, **chosen}
+        own = [[one for one in of_prompt if one is not None] for of_prompt in zip(*chosen.values(), strict=True)]
+        pairs, without = preferences(prompts, own, margin=margin)
         if not pairs:
             raise InputError(f"{folder}: no prompt gave a pair: {', '.join(f'{why} ({n})' for why, n in without.items())}")
         records.write(folder / "pairs.jsonl", pairs)
-        refactored = {(p.text, c.text) for p, c in zip(prompts, chosen["refactored"], strict=True) if c is not None}
+        better = Counter((pair.prompt, pair.completion) for pair in pairs)
+        of_arm = {
+            name: sum(better[p.text, c.text] for p, c in zip(prompts, arm, strict=True) if c is not None)
+            for name, arm in chosen.items()
+        }
         values = {
             "kind": "select",
             "margin": margin,
             "prompts": len(prompts),
             "pairs": len(pairs),
-            "refactored_better": sum((pair.prompt, pair.completion) in refactored for pair in pairs),
+            "better": of_arm,
             "without": without,
         }
         records.write_text_atomic(folder / "data.json", json.dumps(values, indent=2) + "\n")

@@ -1,9 +1,10 @@
-"""Training data of L_d, the discriminator of Stage 1 (RAPO++ section 3.3): which of two rewrites of a prompt renders better."""
+"""Training data of L_d, the discriminator of Stage 1 (RAPO++ section 3.3): which of two texts of a prompt renders better."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 
 from rapo_lightning.types import Candidate, Prompt, PromptPair
 
@@ -11,30 +12,29 @@ __all__ = ["preferences"]
 
 
 def preferences(
-    prompts: Sequence[Prompt], first: Sequence[Candidate | None], second: Sequence[Candidate | None], *, margin: float
+    prompts: Sequence[Prompt], candidates: Sequence[Sequence[Candidate]], *, margin: float
 ) -> tuple[list[PromptPair], dict[str, int]]:
-    """For each prompt the better of two rendered candidates as completion, the other as rejected.
+    """The better of each two rendered candidates of a prompt as completion, the other as rejected.
 
     Args:
         prompts: the users' own.
-        first: one candidate a prompt; None where there is none.
-        second: the others, with the same noise.
+        candidates: of each prompt, all with the same noise.
         margin: rewards that differ by this or less are a tie; ties are no lesson.
 
     Returns:
-        the pairs, and how many prompts gave none, by the reason.
+        the pairs, and how often there was none, by the reason.
     """
     pairs = []
     without: Counter[str] = Counter()
-    for prompt, one, other in zip(prompts, first, second, strict=True):
-        if one is None or other is None:
-            without["one rewrite only"] += 1
-        elif one.reward is None or other.reward is None:
-            without["not scored"] += 1
-        elif abs(one.reward - other.reward) <= margin:
-            without["a tie"] += 1
-        else:
-            better, worse = (one, other) if one.reward > other.reward else (other, one)
-            gain = abs(one.reward - other.reward)
-            pairs.append(PromptPair(prompt=prompt.text, completion=better.text, rejected=worse.text, gain=gain))
-    return pairs, dict(without)
+    for prompt, own in zip(prompts, candidates, strict=True):
+        without["one text only"] += len(own) < 2
+        for one, other in combinations(own, 2):
+            if one.reward is None or other.reward is None:
+                without["not scored"] += 1
+            elif abs(one.reward - other.reward) <= margin:
+                without["a tie"] += 1
+            else:
+                better, worse = (one, other) if one.reward > other.reward else (other, one)
+                gain = abs(one.reward - other.reward)
+                pairs.append(PromptPair(prompt=prompt.text, completion=better.text, rejected=worse.text, gain=gain))
+    return pairs, {why: count for why, count in without.items() if count}

@@ -144,11 +144,34 @@ def test_a_signal_ends_refactoring_between_two_batches(tmp_path: Path, graph: Pa
     assert "2 captions: 1 known already, 1 to ask" in done.stderr
 
 
-def test_select_renders_both_and_notes_the_better(tmp_path: Path, config: Path) -> None:
+REWRITES_ONLY = ("--set", "augmenter.init_args.raw_is_candidate=false")
+
+
+def test_select_renders_all_texts_and_notes_the_better_of_each_two(tmp_path: Path, config: Path) -> None:
     arguments = ("data", "select", config, "--prompts", tmp_path / "prompts.txt", "--out", tmp_path / "d", "--margin", "0")
+    result = call(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.stdout)
+    assert (made["pairs"], made["without"]) == (4, {}), "a boat: three texts; a cat: its own words and one rewrite"
+    assert sum(made["better"].values()) == 4
+    assert set(made["better"]) == {"raw", "refactored", "naive"}
+    pairs = [*records.read(tmp_path / "d" / "pairs.jsonl", PromptPair)]
+    style = "in the style of captions."
+    assert sorted((pair.prompt, *sorted((pair.completion, pair.rejected or ""))) for pair in pairs) == [
+        ("a boat", f"A boat {style}", "A plain boat."),
+        ("a boat", f"A boat {style}", "a boat"),
+        ("a boat", "A plain boat.", "a boat"),
+        ("a cat", f"A cat {style}", "a cat"),
+    ]
+    assert len(journal(tmp_path)) == 2 + 2 + 1, "the user's words were rendered before, too"
+
+
+def test_select_renders_both_and_notes_the_better(tmp_path: Path, config: Path) -> None:
+    where = ("--prompts", tmp_path / "prompts.txt", "--out", tmp_path / "d", *REWRITES_ONLY)
+    arguments = ("data", "select", config, *where, "--margin", "0")
     result = call(*arguments)
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[-1] == f"{tmp_path / 'd'}: 1 pairs; without one: one rewrite only (1)"
+    assert result.stdout.splitlines()[-1] == f"{tmp_path / 'd'}: 1 pairs; without one: one text only (1)"
     (pair,) = records.read(tmp_path / "d" / "pairs.jsonl", PromptPair)
     assert pair.prompt == "a boat"
     assert {pair.completion, pair.rejected} == {"A boat in the style of captions.", "A plain boat."}
@@ -189,14 +212,14 @@ def test_select_says_what_it_does_before_the_first_prompt_is_rewritten(
     with pytest.raises(SystemExit) as ended:
         app([*arguments, "0"])
     assert ended.value.code == 0
-    assert said == ["2 prompts: each is rewritten twice, then both texts are rendered and judged\n"]
+    assert said == ["2 prompts: each is rewritten twice, then all texts are rendered and judged\n"]
     assert capfd.readouterr().err.startswith("rewritten: 2 of 2 prompts")
 
 
 def test_ties_are_counted_and_no_pair_is_an_error(tmp_path: Path, config: Path) -> None:
     result = call("data", "select", config, "--prompts", tmp_path / "prompts.txt", "--out", tmp_path / "d", "--margin", "1")
     assert result.exit_code == 2
-    assert "no prompt gave a pair: a tie (1), one rewrite only (1)" in result.stderr
+    assert "no prompt gave a pair: a tie (4)" in result.stderr
     assert not (tmp_path / "d" / "pairs.jsonl").exists()
 
 
