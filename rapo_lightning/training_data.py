@@ -96,9 +96,9 @@ def select_data(
     listen: Callable[[str, int], OnCandidate] | None = None,
     says: Listen | None = None,
 ) -> tuple[dict[str, Any] | None, Outcome]:
-    """Pairs for L_d: the texts that it will choose among are rendered with one noise, judged, and of each two the better is noted.
+    """Pairs for L_d: the texts that it will choose among are rendered with one noise and judged; of each two the better is noted.
 
-    These are both rewrites of a prompt and, if the augmenter lets them take part, the user's own words, which are rendered anyway.
+    These are both rewrites of a prompt and, if the augmenter lets them take part, its own words, which are rendered anyway.
 
     Args:
         config_file: an ``optimize`` configuration with a `RAPOAugmenter`; its selection is not asked.
