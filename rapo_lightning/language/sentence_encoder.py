@@ -26,6 +26,8 @@ _MANY_TOKENS = 65_536
 #: Texts that are tokenised at once, while the device works on those before. Fewer at first, as it waits for these; but a window
 #: has a batch for each length, whose launches take as long for few texts as for many.
 _FIRST_WINDOW, _WINDOW = 32_768, 65_536
+#: Texts for which launches are all that counts, so that few padded batches are better than one for each length.
+_FEW = 4096
 
 
 @final
@@ -101,8 +103,8 @@ class SentenceEncoder:
             return
         tokenise = loaded.tokenizer.tokenise
         windows = list(_windows(len(texts)))
-        # A mask would be looked at here, and the device would run dry meanwhile.
-        pad = device.type != "cuda"
+        # A mask is looked at here, and the device would run dry meanwhile; of few texts it is done before the next are launched.
+        pad = device.type != "cuda" or len(texts) <= _FEW
         coming = _ahead(lambda window: tokenise(texts[window], budget, pad=pad), windows, at_once=device.type == "cpu")
         for window, batches in zip(windows, coming, strict=True):
             part = torch.empty(len(batches.places), loaded.dimension, device=device)
