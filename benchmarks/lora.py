@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from lightning import Callback, Trainer
 
+from benchmarks.lora_sizes import SIZES, make_lessons, make_model
 from benchmarks.lora_trl import train_with_trl
 from rapo_lightning.language.bases import Base
 from rapo_lightning.language.chat_format import ChatFormat
@@ -36,27 +37,6 @@ from rapo_lightning.tuning.module import RewriterModule
 from rapo_lightning.tuning.objectives import COMPILED_MULTIPLE
 from rapo_lightning.tuning.tokens import TokenLesson
 
-SIZES: dict[str, dict[str, Any]] = {
-    "8b": {  # Llama 3.1
-        "vocab_size": 128_256,
-        "hidden_size": 4096,
-        "intermediate_size": 14_336,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 500_000.0},
-        "max_position_embeddings": 8192,
-    },
-    "tiny": {
-        "vocab_size": 512,
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 1024,
-    },
-}
 RANK = 64
 RATE = 1.5e-4
 
@@ -85,47 +65,39 @@ def main() -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     options.batch_size *= options.devices
-    lessons = _lessons(options.batch_size * (options.warm_up + options.steps), SIZES[options.size]["vocab_size"])
-    model = _model(options.size, device)
+    lessons = make_lessons(options.batch_size * (options.warm_up + options.steps), SIZES[options.size]["vocab_size"])
+    model = make_model(options.size, device)
     curves: dict[str, list[float]] = {}
     for side in options.sides.split(","):
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-            torch.cuda.reset_accumulated_memory_stats()
-        line = (_ours if side == "ours" else _trl)(model, lessons, options)
-        peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
-        # Memory given back and asked for anew amid a step: each time the device runs dry.
-        retries = torch.cuda.memory_stats()["num_alloc_retries"] if device.type == "cuda" else None
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-        made_of = {"size": options.size, "batch_size": options.batch_size, "devices": options.devices}
-        made_of |= {"compiled": options.compile and side == "ours", "device": name, "torch": torch.__version__}
+        line = _measured(side, model, lessons, options, device)
         curves[side] = line["losses"]
         if len(curves) == 2:
             line["losses_apart"] = round(max(abs(ours - theirs) for ours, theirs in zip(*curves.values(), strict=True)), 4)
         if rank == 0:
-            figures = {**line, "peak_gib": peak and round(peak, 1), "retries": retries, **made_of}
-            print(json.dumps({"name": "lora", "side": side, **figures}), flush=True)
+            print(json.dumps({"name": "lora", "side": side, **line}), flush=True)
 
 
-def _lessons(count: int, vocabulary: int) -> list[TokenLesson]:
-    """Random tokens of the lengths that refiners' lessons have: a question of some 180 tokens, an answer of some 90."""
-    rng = np.random.default_rng(0)
-    heads, tails = rng.normal(180, 40, count).clip(60, 400), rng.normal(90, 25, count).clip(20, 200)
-    return [
-        TokenLesson(tuple(rng.integers(3, vocabulary, int(head) + int(tail)).tolist()), int(head))
-        for head, tail in zip(heads, tails, strict=True)
-    ]
-
-
-def _model(size: str, device: torch.device) -> Any:
-    """A Llama with random weights that are not zero, in bfloat16 on a GPU."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    torch.manual_seed(0)
-    with torch.device(device), _default_dtype(dtype):
-        model: Any = LlamaForCausalLM(LlamaConfig(**SIZES[size], tie_word_embeddings=False))
-        return model.eval()
+def _measured(
+    side: str, model: Any, lessons: Sequence[TokenLesson], options: argparse.Namespace, device: torch.device
+) -> dict[str, Any]:
+    """One side's figures, its memory, and what they are of."""
+    on_cuda = device.type == "cuda"
+    if on_cuda:
+        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.reset_accumulated_memory_stats()
+    line = (_ours if side == "ours" else _trl)(model, lessons, options)
+    return {
+        **line,
+        "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1) if on_cuda else None,
+        # Memory given back and asked for anew amid a step: each time the device runs dry.
+        "retries": torch.cuda.memory_stats()["num_alloc_retries"] if on_cuda else None,
+        "size": options.size,
+        "batch_size": options.batch_size,
+        "devices": options.devices,
+        "compiled": options.compile and side == "ours",
+        "device": torch.cuda.get_device_name(device) if on_cuda else "cpu",
+        "torch": torch.__version__,
+    }
 
 
 def _ours(model: Any, lessons: Sequence[TokenLesson], options: argparse.Namespace) -> dict[str, Any]:
@@ -238,16 +210,6 @@ def _peft_layers() -> Any:
         yield
     finally:
         low_rank.add_in_place = before
-
-
-@contextlib.contextmanager
-def _default_dtype(dtype: torch.dtype) -> Any:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 _NO_FORMAT: ChatFormat = None  # type: ignore[assignment]  # lessons are tokens already
