@@ -165,11 +165,12 @@ def encode_one(model: Any, text: str) -> Any:
 
 
 def check(naive: Any, encoder: Any, sample: list[str], texts: list[str]) -> None:
-    """Ours, among all the others, must be theirs alone, to 1e-6."""
-    rows = encoder.encode(texts)
-    place = {text: row for row, text in enumerate(texts)}
-    worst = max(abs(rows[place[text]].numpy() - encode_one(naive, text)).max() for text in sample)
-    assert worst <= 1e-6, f"vectors differ by {worst}"
+    """Ours, among all the others and among themselves, must be theirs alone, to 1e-6."""
+    for given in (texts, sample):
+        rows = encoder.encode(given)
+        place = {text: row for row, text in enumerate(given)}
+        worst = max(abs(rows[place[text]].numpy() - encode_one(naive, text)).max() for text in sample)
+        assert worst <= 1e-6, f"vectors differ by {worst}"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@
     python -m benchmarks.lora --size tiny --steps 4 --device cpu  # tries the script
 
 Both sides learn the same lessons in the same batches of similar lengths, with the same rank, rate and precision, without gradient
-checkpointing. Prints a JSON line a side: tokens a second (padding aside) over the timed steps, and every step's loss.
+checkpointing. Prints a JSON line a side: tokens a second (padding aside) over the timed steps, and every step's loss, for which
+each step is waited for, on both sides.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def _measured(
         # Memory given back and asked for anew amid a step: each time the device runs dry.
         "retries": torch.cuda.memory_stats()["num_alloc_retries"] if on_cuda else None,
         "size": options.size,
-        "batch_size": options.batch_size,
+        "batch_size": options.batch_size // options.devices,
         "devices": options.devices,
         "compiled": options.compile and side == "ours",
         "device": torch.cuda.get_device_name(device) if on_cuda else "cpu",

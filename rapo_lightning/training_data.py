@@ -169,7 +169,7 @@ def select_data(
         records.write(folder / "pairs.jsonl", pairs)
         better = Counter((pair.prompt, pair.completion) for pair in pairs)
         of_arm = {
-            name: sum(better[p.text, c.text] for p, c in zip(prompts, arm, strict=True) if c is not None)
+            name: sum(better[one] for one in {(p.text, c.text) for p, c in zip(prompts, arm, strict=True) if c is not None})
             for name, arm in chosen.items()
         }
         values = {

@@ -122,9 +122,13 @@ def _checks(config: TrainConfig, lessons: Lessons, folder: Path, allow: Sequence
             selection=built.selection,
             rewriter=built.rewriter,
         )
+    prompts = list(dict.fromkeys(pair.prompt for pair in lessons.held_out))[: section.prompts]
+    pairs = [pair for pair in lessons.held_out if pair.prompt in prompts]
+    if not selects:
+        pairs = list({pair.prompt: pair for pair in reversed(pairs)}.values())[::-1]
     return [
         CheckTexts(
-            [*{pair.prompt: pair for pair in reversed(lessons.held_out)}.values()][::-1][: section.prompts],
+            pairs,
             teacher(config.form, config.objective),
             selects=selects,
             max_words=section.max_words,

@@ -103,7 +103,7 @@ def select(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make pairs for L_d: each prompt's rewrites, and its own words, are rendered and judged; of each two the better is noted."""
+    """Make pairs for L_d: render and judge the texts that it chooses among, and note the better of each two of a prompt's."""
     with command(as_json=as_json, quiet=quiet, offline=offline) as show, ExitStack() as stack:
         from rapo_lightning import training_data
         from rapo_lightning.prompts import load_prompts

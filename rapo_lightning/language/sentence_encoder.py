@@ -26,6 +26,8 @@ _MANY_TOKENS = 65_536
 #: Texts that are tokenised at once, while the device works on those before. Fewer at first, as it waits for these; but a window
 #: has a batch for each length, whose launches take as long for few texts as for many.
 _FIRST_WINDOW, _WINDOW = 32_768, 65_536
+#: Bytes of results that are pinned; of more, each window is waited for.
+_PINNED = 2**30
 #: Texts for which launches are all that counts, so that few padded batches are better than one for each length.
 _FEW = 4096
 
@@ -82,7 +84,8 @@ class SentenceEncoder:
         loaded = self._load()
         unique = list(dict.fromkeys(texts))
         # Copies to pinned memory need not be waited for, and copies from it to a device again are ten times as fast.
-        rows = torch.empty(len(unique), loaded.dimension, pin_memory=torch.device(self._device).type == "cuda")
+        pinned = torch.device(self._device).type == "cuda" and 4 * len(unique) * loaded.dimension <= _PINNED
+        rows = torch.empty(len(unique), loaded.dimension, pin_memory=pinned)
         with torch.inference_mode(), full_precision(self._device), for_any_length():
             if unique:
                 self._encode(loaded, unique, rows)

@@ -18,7 +18,8 @@ from rapo_lightning.errors import ConfigError
 
 __all__ = ["BatchPlan", "accumulation", "schedule"]
 
-#: So many steps' lessons are sorted by length together, as transformers does: of an 8B refiner's lessons 1 % is padding then.
+#: So many steps' lessons are sorted by length together, as transformers does. Of lessons of 270 tokens, 32 a step, 1 % is padding
+#: then (2.4 % where lengths are multiples of 8), of 16 steps' 3 %.
 _WINDOW = 50
 
 Rows = NDArray[np.int64]

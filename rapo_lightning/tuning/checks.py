@@ -101,7 +101,8 @@ class CheckTexts(Callback):
     def _answers(self, chat: HuggingFaceChat, pairs: Sequence[PromptPair]) -> list[list[str]]:
         """For each pair the answers to its lessons' conversations; empty where the model failed."""
         asked = [[unit[0][0] for unit in self._teach(pair)] for pair in pairs]
-        replies = iter(chat.chat([one for some in asked for one in some], max_new_tokens=self._max_new_tokens))
+        with torch.compiler.set_stance("force_eager"):  # compiled layers would be compiled anew for what generating gives them
+            replies = iter(chat.chat([one for some in asked for one in some], max_new_tokens=self._max_new_tokens))
         texts = [[next(replies) for _ in some] for some in asked]
         return [[one.text if isinstance(one, Reply) else "" for one in some] for some in texts]
 

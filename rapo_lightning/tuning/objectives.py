@@ -26,8 +26,8 @@ __all__ = ["COMPILED_MULTIPLE", "PREFERENCE_FIGURES", "Answers", "answer_losses"
 #: one's is the higher, and by how much.
 PREFERENCE_FIGURES = ("rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins")
 
-#: Compiled layers take batches of lengths that are multiples of it: torch compiles anew, for a minute, for the first that is one
-#: (attention on CUDA cares for alignment), so all are.
+#: Compiled layers are given batches whose lengths are multiples of it: attention on CUDA cares for alignment, so that torch would
+#: compile anew, for 10 to 15 s, for the first such length among others.
 COMPILED_MULTIPLE = 8
 
 #: Answer tokens whose logits are held at once; a vocabulary of 128 k makes 2 GB of them.

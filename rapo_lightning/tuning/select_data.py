@@ -22,12 +22,12 @@ def preferences(
         margin: rewards that differ by this or less are a tie; ties are no lesson.
 
     Returns:
-        the pairs, and how often there was none, by the reason.
+        the pairs, and how often there was none, by the reason: of prompts with fewer than two texts, else of two texts.
     """
     pairs = []
     without: Counter[str] = Counter()
     for prompt, own in zip(prompts, candidates, strict=True):
-        without["one text only"] += len(own) < 2
+        without["fewer than two texts"] += len(own) < 2
         for one, other in combinations(own, 2):
             if one.reward is None or other.reward is None:
                 without["not scored"] += 1

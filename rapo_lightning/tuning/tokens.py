@@ -37,7 +37,7 @@ Unit = tuple[TokenLesson, ...]
 
 @dataclass(slots=True)
 class Batch:
-    """Some lessons as tensors. B lessons, L tokens of the longest, A answer tokens of all.
+    """Some lessons as tensors. B lessons, L tokens of the longest or somewhat more, A answer tokens of all.
 
     Attributes:
         ids: (B, L), padded on the right, where causal attention never looks. Of preferences first all better answers, then the

@@ -171,7 +171,7 @@ def test_select_renders_both_and_notes_the_better(tmp_path: Path, config: Path) 
     arguments = ("data", "select", config, *where, "--margin", "0")
     result = call(*arguments)
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[-1] == f"{tmp_path / 'd'}: 1 pairs; without one: one text only (1)"
+    assert result.stdout.splitlines()[-1] == f"{tmp_path / 'd'}: 1 pairs; without one: fewer than two texts (1)"
     (pair,) = records.read(tmp_path / "d" / "pairs.jsonl", PromptPair)
     assert pair.prompt == "a boat"
     assert {pair.completion, pair.rejected} == {"A boat in the style of captions.", "A plain boat."}
