@@ -13,7 +13,7 @@ __all__ = ["ConvRelu", "absorb"]
 
 
 class ConvRelu(nn.Conv2d):
-    """A convolution and the ReLU after it; cuDNN does both, and the bias, in one kernel."""
+    """A convolution and the ReLU after it, without gradients; cuDNN does both, and the bias, in one kernel."""
 
     @classmethod
     def of(cls, conv: nn.Conv2d) -> ConvRelu:

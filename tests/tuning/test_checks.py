@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from rapo_lightning import records
 from rapo_lightning.errors import ConfigError
@@ -63,6 +64,41 @@ def test_selections_are_counted_right_in_both_orders(tmp_path: Path) -> None:
     save_pairs(tmp_path / "pairs.jsonl", rejected=True)
     train(path, out=tmp_path / "run")
     assert all(one.right is not None and 0 <= one.right <= 1 and one.usable is None for one in checked(tmp_path / "run"))
+
+
+def test_of_each_prompt_all_selections_are_asked_for(tmp_path: Path) -> None:
+    """L_d's data has up to three pairs of a prompt, of texts only one of two."""
+    pairs = save_pairs(tmp_path / "given.jsonl", 20, rejected=True).read_text().splitlines()
+    doubled = [json.dumps(json.loads(line) | {"rejected": f"{word} else"}) for line in pairs for word in ("nothing", "something")]
+    changes: dict[str, Any] = {"check": {"prompts": 2, "max_new_tokens": 2}, "epochs": 0.2}
+    for task, asked in (("select", 4), ("refactor", 2)):
+        form = {"task": task} if task == "select" else {"task": task, "style": "plain"}
+        path = save_training(tmp_path / task, form=form, data={"train": ["pairs.jsonl"], "validation": 0.3}, **changes)
+        (tmp_path / task / "pairs.jsonl").write_text("\n".join(doubled))
+        train(path, out=tmp_path / task / "run")
+        assert {one.prompts for one in checked(tmp_path / task / "run")} == {asked}
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, amid compiling
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_generating_compiles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs: list[Any] = []
+    real = torch.nn.Module.compile
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **given: real(self, **given, backend=backend))
+    path = save_training(tmp_path, epochs=0.3)
+    counts = []
+    for prompts in (0, 2):
+        torch.compiler.reset()
+        graphs.clear()
+        train(path, out=tmp_path / f"{prompts}", overrides=["compile=true", f"check.prompts={prompts}"])
+        counts.append(len(graphs))
+    assert len(checked(tmp_path / "2")) == 1
+    assert counts[0] == counts[1] > 0
 
 
 def test_two_processes_check_all_prompts_once(tmp_path: Path) -> None:
