@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What was found at a validation after ``step`` steps: how many ``prompts`` (of selections: pairs) were answered; the share of
-    ``usable`` texts, their mean length in ``words``, the mean ``reward`` of their videos; of selections the share of ``right`` ones.
+    """What was found at a validation after ``step`` steps: how many ``prompts`` (of selections: pairs) were answered; the share
+    of ``usable`` texts, their mean length in ``words``, the mean ``reward`` of their videos; or that of ``right`` selections.
     """
 
     step: int
